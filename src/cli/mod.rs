@@ -1,0 +1,49 @@
+//! What people run; see `causeway --help`.
+
+pub mod netns;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A CNI plugin in one process. A runtime calls it with CNI_COMMAND in the environment and a
+/// network configuration on stdin; people call it with the commands below.
+#[derive(Debug, Parser)]
+#[command(name = "causeway", version, about, after_help = EXAMPLES, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  causeway netns add blue          make a network namespace, as `ip netns` does
+  causeway netns exec blue ip a    run a command inside
+
+What an ADD would do, without doing it (configuration on stdin):
+  CNI_COMMAND=ADD CNI_CONTAINERID=try CNI_NETNS=/run/netns/blue CNI_IFNAME=eth0 \\
+    causeway --explain <net.json";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make, list, enter and delete network namespaces.
+    Netns(netns::Netns),
+}
+
+/// Runs the command that the arguments name. Prints its own errors, to stderr.
+pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let done = match arguments.command {
+        Command::Netns(netns) => netns.run(),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("causeway: {error}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,50 @@
+//! What the engine reports.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::kernel;
+
+/// A failure of carrying out, verifying or removing a plan.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel refused.
+    #[error(transparent)]
+    Kernel(#[from] kernel::Error),
+    /// The state on the node contradicts the plan, and it is not ours to change.
+    #[error("{0}")]
+    Conflict(String),
+    /// CHECK found the attachment different from the plan.
+    #[error("the attachment is not as it should be: {}", .0.join("; "))]
+    Drift(Vec<String>),
+    /// The journal or a lock beside it could not be read or written.
+    #[error("{}: cannot {doing}: {source}", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// The file operation's error.
+        source: io::Error,
+    },
+    /// The lease could not be given back or looked at.
+    #[error("{0}")]
+    Lease(String),
+    /// Rules of the reference plugins could not be looked at or removed.
+    #[error(transparent)]
+    Legacy(#[from] kernel::legacy::Error),
+    /// A defect of the program.
+    #[error("causeway itself failed: {0}")]
+    Panicked(String),
+    /// Some of it could not be removed; the record stays, so that DEL or GC can be tried again.
+    #[error("not everything could be removed: {}", .0.join("; "))]
+    Incomplete(Vec<String>),
+    /// A step failed and what it left could not be removed either.
+    #[error("{failure}; and undoing it failed: {}", left.join("; "))]
+    UndoFailed {
+        /// The first failure.
+        failure: Box<Error>,
+        /// What could not be removed.
+        left: Vec<String>,
+    },
+}

@@ -1,0 +1,219 @@
+//! One small file per attachment and plugin, written before the kernel is touched, from which DEL
+//! and GC finish what a killed process began.
+//!
+//! `<state>/<network>/<containerID>:<ifname>:<plugin>`: none of the three may hold a colon or a
+//! slash. Writing is atomic against a kill (temporary file, then rename). There is no fsync: after
+//! a crash of the whole node the boot ID has changed and every namespace is gone.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Error, Owner, Resource};
+use crate::kernel::sysctl;
+
+/// Where the journal is unless the configuration's `stateDir` names another place.
+pub const STATE_DIR: &str = "/var/lib/cni/causeway";
+
+/// The longest file name that every file system holds.
+const LONGEST_NAME: usize = 255;
+
+/// What is written of an attachment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// The format; 1.
+    pub version: u32,
+    /// The attachment.
+    #[serde(flatten)]
+    pub owner: Owner,
+    /// The plugin's type.
+    pub plugin: String,
+    /// The kernel's boot ID at ADD; links and rules of an earlier boot are gone.
+    pub boot: String,
+    /// The namespace's path at ADD.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub netns: Option<PathBuf>,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// `namespace/name` of the Kubernetes pod, when the runtime said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// What was planned, in order of making.
+    pub resources: Vec<Resource>,
+}
+
+impl Record {
+    /// Whether nothing of it can be alive: made under an earlier boot, and its namespace is gone.
+    pub fn is_abandoned(&self, boot: &str) -> bool {
+        self.boot != boot && self.netns.as_ref().is_none_or(|path| !path.exists())
+    }
+}
+
+/// The journal of one network.
+pub struct Journal {
+    directory: PathBuf,
+    network: String,
+}
+
+impl Journal {
+    /// The journal of a network below a state directory; nothing is read or written yet. The name
+    /// must have been validated: it becomes a directory's name.
+    pub fn of(state: Option<&Path>, network: &str) -> Self {
+        let state = state.unwrap_or(Path::new(STATE_DIR));
+        Self { directory: state.join(network), network: network.to_owned() }
+    }
+
+    fn path(&self, container_id: &str, ifname: &str, plugin: &str) -> PathBuf {
+        let name = format!("{container_id}:{ifname}:{plugin}");
+        if name.len() <= LONGEST_NAME {
+            return self.directory.join(name);
+        }
+        let digest = Sha256::digest(container_id.as_bytes());
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.directory.join(format!("sha256-{hex}:{ifname}:{plugin}"))
+    }
+
+    /// Reads an attachment's record; `None` when there is none. A record that cannot be understood
+    /// is set aside (renamed to end in `.damaged`) and counts as none.
+    ///
+    /// # Errors
+    /// [`Error::State`] when it is there and cannot be read.
+    pub fn read(&self, owner: &Owner, plugin: &str) -> Result<Option<Record>, Error> {
+        self.read_file(&self.path(&owner.container_id, &owner.ifname, plugin))
+    }
+
+    fn read_file(&self, path: &Path) -> Result<Option<Record>, Error> {
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(source) => {
+                return Err(Error::State { path: path.to_owned(), doing: "read the record", source });
+            }
+        };
+        match serde_json::from_slice::<Record>(&text) {
+            Ok(record) if record.owner.network == self.network => Ok(Some(record)),
+            other => {
+                let why = match other {
+                    Ok(_) => "it is of another network".to_owned(),
+                    Err(error) => error.to_string(),
+                };
+                let mut aside = path.as_os_str().to_owned();
+                aside.push(".damaged");
+                log::error!("{}: set aside, not a record of causeway: {why}", path.display());
+                fs::rename(path, aside).map_err(|source| Error::State {
+                    path: path.to_owned(),
+                    doing: "set the damaged record aside",
+                    source,
+                })?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Writes a record.
+    ///
+    /// # Errors
+    /// [`Error::State`], for instance on a full or read-only disk.
+    pub fn write(&self, record: &Record) -> Result<(), Error> {
+        let path = self.path(&record.owner.container_id, &record.owner.ifname, &record.plugin);
+        let failed = |doing| {
+            let path = path.clone();
+            move |source| Error::State { path, doing, source }
+        };
+        let text = serde_json::to_vec(record)
+            .map_err(|error| failed("write the record")(io::Error::other(error)))?;
+        // A name that no record has: it begins with a dot.
+        let temporary = self.directory.join(format!(".new.{}", std::process::id()));
+        let open = || {
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)
+        };
+        let mut file = match open() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o755)
+                    .create(&self.directory)
+                    .map_err(failed("make the directory"))?;
+                open()
+            }
+            other => other,
+        }
+        .map_err(failed("write the record"))?;
+        let written = file.write_all(&text).and_then(|()| fs::rename(&temporary, &path));
+        written.map_err(|source| {
+            let _ = fs::remove_file(&temporary);
+            failed("write the record")(source)
+        })
+    }
+
+    /// Removes an attachment's record; none is fine.
+    ///
+    /// # Errors
+    /// [`Error::State`].
+    pub fn remove(&self, owner: &Owner, plugin: &str) -> Result<(), Error> {
+        let path = self.path(&owner.container_id, &owner.ifname, plugin);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(Error::State { path, doing: "remove the record", source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Every record of the network; files that are none are passed over.
+    ///
+    /// # Errors
+    /// [`Error::State`] when the directory cannot be listed.
+    pub fn list(&self) -> Result<Vec<Record>, Error> {
+        let failed = |source| Error::State {
+            path: self.directory.clone(),
+            doing: "list the records",
+            source,
+        };
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(failed)?,
+        };
+        let mut records = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with('.') || name.ends_with(".damaged") {
+                continue;
+            }
+            if let Ok(Some(record)) = self.read_file(&entry.path()) {
+                records.push(record);
+            }
+        }
+        Ok(records)
+    }
+
+    /// Every record of one attachment, whichever plugin made it; `network` narrows nothing here,
+    /// the journal is one network's.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn of_attachment(&self, container_id: &str, ifname: &str, plugins: &[&str]) -> Result<Vec<Record>, Error> {
+        let mut records = Vec::new();
+        for plugin in plugins {
+            records.extend(self.read_file(&self.path(container_id, ifname, plugin))?);
+        }
+        Ok(records)
+    }
+}
+
+/// The kernel's boot ID (random(4)), read once; empty when it cannot be read, which matches no
+/// other.
+pub fn boot_id() -> &'static str {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    BOOT.get_or_init(|| sysctl::read("kernel/random/boot_id").unwrap_or_default())
+}

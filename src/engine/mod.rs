@@ -1,0 +1,18 @@
+//! Plans of resources: carrying them out, verifying, removing, describing, and undoing what failed.
+//!
+//! The engine knows the kernel and nothing of plugins. What a plan needs is in its resources, so a
+//! record of them on disk is enough to remove an attachment without the plugin that made it.
+
+pub mod apply;
+pub mod error;
+pub mod journal;
+pub mod node;
+pub mod owner;
+pub mod reference;
+pub mod resource;
+pub mod shared_lock;
+
+pub use error::Error;
+pub use node::Node;
+pub use owner::Owner;
+pub use resource::Resource;

@@ -1,0 +1,103 @@
+//! The rules that the reference plugins make, for pods attached by them before the swap, and for
+//! operators who choose the iptables backend.
+//!
+//! Chain names and comments are theirs, so that either side removes what the other has made.
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::process::{Command, Stdio};
+
+use ipnetwork::IpNetwork;
+
+use super::{Error, Node, Owner};
+use crate::kernel::{self, legacy};
+
+/// Removes the masquerading rules and the spoofing check of an attachment, whichever backend made
+/// them; none is fine.
+///
+/// # Errors
+/// The kernel's refusal, or that of iptables-legacy where that is in use.
+pub fn remove(owner: &Owner, node: &mut Node<'_>) -> Result<(), Error> {
+    let nft = node.nft()?;
+    legacy::remove_masquerade(nft, &owner.network, &owner.container_id, &owner.ifname)
+        .map_err(Error::Legacy)?;
+    legacy::remove_macspoof(nft, &owner.container_id, &owner.ifname).map_err(Error::Legacy)
+}
+
+/// Whether masquerading rules of the reference plugins are there for an attachment.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn masquerade_present(owner: &Owner, node: &mut Node<'_>) -> Result<bool, Error> {
+    legacy::masquerade_present(node.nft()?, &owner.network, &owner.container_id, &owner.ifname)
+        .map_err(Error::Legacy)
+}
+
+/// Whether the reference plugins' spoofing check is there for an attachment.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn macspoof_present(owner: &Owner, node: &mut Node<'_>) -> Result<bool, Error> {
+    legacy::macspoof_present(node.nft()?, &owner.container_id, &owner.ifname).map_err(Error::Legacy)
+}
+
+/// Makes the iptables masquerading chain of an attachment, with one run of iptables-restore per
+/// family.
+///
+/// # Errors
+/// When the program is not there or refuses.
+pub fn add_masquerade(owner: &Owner, addresses: &[IpNetwork]) -> Result<(), Error> {
+    for v6 in [false, true] {
+        let family: Vec<_> = addresses.iter().filter(|address| address.is_ipv6() == v6).collect();
+        if family.is_empty() {
+            continue;
+        }
+        let program = if v6 { "ip6tables-restore" } else { "iptables-restore" };
+        run(program, &rules(owner, &family, v6))?;
+    }
+    Ok(())
+}
+
+fn rules(owner: &Owner, addresses: &[&IpNetwork], v6: bool) -> String {
+    let chain = legacy::chain_name(&owner.network, &owner.container_id);
+    let multicast = if v6 { "ff00::/8" } else { "224.0.0.0/4" };
+    // Quotes are iptables-restore's own; the names themselves can hold none.
+    let comment = format!(
+        r#"-m comment --comment "name: \"{}\" id: \"{}\"""#,
+        owner.network, owner.container_id
+    );
+    let mut text = format!("*nat\n:{chain} - [0:0]\n");
+    for address in addresses {
+        let pod: IpAddr = address.ip();
+        text.push_str(&format!("-A {chain} -d {address} {comment} -j ACCEPT\n"));
+        text.push_str(&format!("-A {chain} ! -d {multicast} {comment} -j MASQUERADE\n"));
+        text.push_str(&format!("-A POSTROUTING -s {pod} {comment} -j {chain}\n"));
+    }
+    text.push_str("COMMIT\n");
+    text
+}
+
+fn run(program: &str, input: &str) -> Result<(), Error> {
+    let failed = |problem: String| {
+        Error::Kernel(kernel::Error::Missing {
+            feature: format!("a working {program} ({problem})"),
+            needed_for: "ipMasqBackend \"iptables\"".into(),
+        })
+    };
+    let mut child = Command::new(program)
+        .args(["--noflush", "--wait"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| failed(error.to_string()))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // The program says itself what is wrong if it stops reading.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+}

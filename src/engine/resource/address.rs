@@ -1,0 +1,77 @@
+//! The container's addresses, on an interface that is then brought up.
+
+use std::time::Duration;
+
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+
+use super::{Kind, Made};
+use crate::engine::{Error, Node};
+use crate::kernel::netlink::RouteSocket;
+use crate::kernel::{addr, link};
+
+/// How long duplicate address detection may take; the reference plugins' limit.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Addresses of one interface of the container; none just brings it up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Addresses {
+    /// The interface.
+    pub link: String,
+    /// The addresses with their prefix lengths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpNetwork>,
+}
+
+impl Kind for Addresses {
+    fn describe(&self) -> String {
+        let list: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
+        if list.is_empty() {
+            return format!("bring {} up in the container", self.link);
+        }
+        format!("add {} to {} in the container and bring it up", list.join(" and "), self.link)
+    }
+
+    fn create(&self, node: &mut Node<'_>) -> Result<Made, Error> {
+        node.host.flush()?;
+        let index = node.pod_index(&self.link)?;
+        let pod = node.pod()?;
+        for address in &self.addresses {
+            addr::queue_add(&mut pod.route, index, &self.link, *address)?;
+        }
+        link::queue_up(&mut pod.route, &self.link)?;
+        pod.route.flush()?;
+        if self.addresses.iter().any(IpNetwork::is_ipv6)
+            && addr::list(&mut pod.route, index)?.iter().any(|address| address.tentative)
+        {
+            let groups = libc::RTMGRP_IPV6_IFADDR as u32;
+            let mut listener = pod.namespace.enter(|| RouteSocket::listen(groups)).map_err(crate::kernel::Error::from)??;
+            addr::settle(&mut pod.route, &mut listener, index, &self.link, SETTLE_LIMIT)?;
+        }
+        Ok(Made::Now)
+    }
+
+    fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
+        let pod = node.pod()?;
+        let Some(link) = link::find(&mut pod.route, &self.link)? else {
+            return Ok(vec![format!("interface {} is not in the container", self.link)]);
+        };
+        let present = addr::list(&mut pod.route, link.index)?;
+        let mut wrong = Vec::new();
+        for wanted in &self.addresses {
+            match present.iter().find(|address| address.network == *wanted) {
+                None => wrong.push(format!("address {wanted} is not on {}", self.link)),
+                Some(address) if address.duplicate => {
+                    wrong.push(format!("address {wanted} of {} is in use by another host", self.link));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(wrong)
+    }
+
+    fn remove(&self, _node: &mut Node<'_>) -> Result<(), Error> {
+        // They go with the interface.
+        Ok(())
+    }
+}

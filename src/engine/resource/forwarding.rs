@@ -1,0 +1,46 @@
+//! Forwarding between the host's links; shared, so DEL leaves it on.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Kind, Made};
+use crate::engine::{Error, Node};
+use crate::kernel::sysctl;
+
+/// Forwarding of one family.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Forwarding {
+    /// IPv6, or else IPv4.
+    pub v6: bool,
+}
+
+impl Forwarding {
+    fn name(&self) -> &'static str {
+        if self.v6 { "net/ipv6/conf/all/forwarding" } else { "net/ipv4/ip_forward" }
+    }
+}
+
+impl Kind for Forwarding {
+    fn describe(&self) -> String {
+        format!("let the host forward {}", if self.v6 { "IPv6" } else { "IPv4" })
+    }
+
+    fn create(&self, _node: &mut Node<'_>) -> Result<Made, Error> {
+        Ok(if sysctl::ensure(self.name(), "1")? { Made::Now } else { Made::Before })
+    }
+
+    fn verify(&self, _node: &mut Node<'_>) -> Result<Vec<String>, Error> {
+        let on = sysctl::read(self.name())? == "1";
+        Ok((!on)
+            .then(|| format!("the host does not forward: set {}=1", self.name().replace('/', ".")))
+            .into_iter()
+            .collect())
+    }
+
+    fn remove(&self, _node: &mut Node<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn take_back(&self, _node: &mut Node<'_>) -> Result<(), Error> {
+        Ok(sysctl::write(self.name(), "0")?)
+    }
+}

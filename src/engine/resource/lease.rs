@@ -1,0 +1,36 @@
+//! Addresses held from an address source. They are leased before the plan is made, since the plan
+//! depends on them; as a resource they are verified and given back with everything else.
+
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+
+use super::{Kind, Made};
+use crate::engine::{Error, Node};
+
+/// A lease.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The address source's type, such as "host-local".
+    pub source: String,
+    /// The addresses with their subnets' prefix lengths.
+    pub addresses: Vec<IpNetwork>,
+}
+
+impl Kind for Lease {
+    fn describe(&self) -> String {
+        let list: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
+        format!("lease {} from {}", list.join(" and "), self.source)
+    }
+
+    fn create(&self, _node: &mut Node<'_>) -> Result<Made, Error> {
+        Ok(Made::Now)
+    }
+
+    fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
+        Ok(node.leases.and_then(|keeper| keeper.verify().err()).into_iter().collect())
+    }
+
+    fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {
+        node.leases.map_or(Ok(()), |keeper| keeper.release().map_err(Error::Lease))
+    }
+}

@@ -1,0 +1,128 @@
+//! The kinds of things that plans are made of. Each is written once and serves ADD, CHECK, DEL and
+//! explain alike.
+
+pub mod address;
+pub mod announcement;
+pub mod bridge;
+pub mod forwarding;
+pub mod gateway;
+pub mod guard;
+pub mod iptables_masquerade;
+pub mod lease;
+pub mod loopback;
+pub mod masquerade;
+pub mod pod_link;
+pub mod port_vlan;
+pub mod readiness;
+pub mod route;
+pub mod settings;
+pub mod veth;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Node};
+
+/// Whether a resource was made by this call or was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// This call made or changed it.
+    Now,
+    /// It was there as wanted.
+    Before,
+}
+
+/// What the engine asks of every kind of resource.
+pub trait Kind {
+    /// One line for people, as part of "this would …": "add address 10.0.0.2/24 to eth0".
+    fn describe(&self) -> String;
+
+    /// Makes it, or queues the requests that make it.
+    ///
+    /// # Errors
+    /// The kernel's refusal, or a conflict with what is there.
+    fn create(&self, node: &mut Node<'_>) -> Result<Made, Error>;
+
+    /// Says what is missing or different; nothing when it is as it should be.
+    ///
+    /// # Errors
+    /// Only when it could not be looked at.
+    fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error>;
+
+    /// Removes it, or queues the requests that do, if it is there and ours. What is gone already,
+    /// also with the container's namespace, is fine. Things that attachments share stay.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn remove(&self, node: &mut Node<'_>) -> Result<(), Error>;
+
+    /// Takes a shared thing back that this very call made and that no other call can count on.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn take_back(&self, _node: &mut Node<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+macro_rules! resources {
+    ($($(#[$doc:meta])* $name:ident($kind:ty)),+ $(,)?) => {
+        /// Something that an attachment needs.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "camelCase")]
+        pub enum Resource {
+            $($(#[$doc])* $name($kind)),+
+        }
+
+        impl Resource {
+            /// The resource behind its kind.
+            pub fn kind(&self) -> &dyn Kind {
+                match self {
+                    $(Self::$name(inner) => inner),+
+                }
+            }
+        }
+
+        $(impl From<$kind> for Resource {
+            fn from(inner: $kind) -> Self {
+                Self::$name(inner)
+            }
+        })+
+    };
+}
+
+resources! {
+    /// Addresses held from an address source.
+    Lease(lease::Lease),
+    /// A bridge on the host, shared.
+    Bridge(bridge::Bridge),
+    /// A veth pair between a bridge and the container.
+    Veth(veth::Veth),
+    /// An interface in the container that somebody else made; only removed.
+    PodLink(pod_link::PodLink),
+    /// The loopback interface, up.
+    Loopback(loopback::Loopback),
+    /// VLANs of a bridge port.
+    PortVlan(port_vlan::PortVlan),
+    /// A VLAN's own interface on a bridge, shared.
+    VlanGateway(gateway::VlanGateway),
+    /// Sysctls of an interface.
+    Settings(settings::Settings),
+    /// Addresses in the container.
+    Addresses(address::Addresses),
+    /// A route in the container.
+    Route(route::PodRoute),
+    /// An address on the bridge, shared.
+    Gateway(gateway::Gateway),
+    /// Forwarding of a family, shared.
+    Forwarding(forwarding::Forwarding),
+    /// Masquerading of the container's addresses.
+    Masquerade(masquerade::Masquerade),
+    /// Masquerading by iptables.
+    IptablesMasquerade(iptables_masquerade::IptablesMasquerade),
+    /// Frames with other source addresses are dropped.
+    Guard(guard::Guard),
+    /// The bridge port carries packets.
+    Readiness(readiness::Readiness),
+    /// The neighbours were told.
+    Announcement(announcement::Announcement),
+}

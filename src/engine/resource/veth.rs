@@ -1,0 +1,153 @@
+//! The veth pair between the host and the container. The container's addresses and routes go with
+//! it when it is removed.
+
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::{Kind, Made};
+use crate::engine::node::Side;
+use crate::engine::{Error, Node};
+use crate::kernel::link::{self, Link, Mac, VethEnd};
+use crate::kernel::sysctl;
+
+/// A veth pair with its host end up and, for a bridge, enslaved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Veth {
+    /// The host end's name.
+    pub host: String,
+    /// The container end's name.
+    pub pod: String,
+    /// The container end's hardware address, in colon form.
+    pub mac: String,
+    /// Bytes, of both ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+    /// The bridge that gets the host end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<String>,
+    /// The bridge sends a container's frames back to it.
+    #[serde(default)]
+    pub hairpin: bool,
+    /// The port reaches only ports that are not isolated.
+    #[serde(default)]
+    pub isolated: bool,
+    /// Written on the host end as its alias.
+    pub owner: String,
+}
+
+impl Veth {
+    /// The host end, if it is there and ours. The alias is set right after the pair is made, so
+    /// one without any, under a name that follows from the owner, was left by a kill in between.
+    fn own(&self, node: &mut Node<'_>) -> Result<Option<Link>, Error> {
+        let found = node.look_at(&self.host)?;
+        Ok(found.filter(|link| {
+            link.kind == "veth" && (link.alias == self.owner || link.alias.is_empty())
+        }))
+    }
+
+    fn check_pod_end(&self, node: &mut Node<'_>, wrong: &mut Vec<String>) -> Result<Option<Link>, Error> {
+        let found = link::find(&mut node.pod()?.route, &self.pod)?;
+        match &found {
+            None => wrong.push(format!("interface {} is not in the container", self.pod)),
+            Some(link) if link.kind != "veth" => {
+                wrong.push(format!("interface {} in the container is no veth", self.pod));
+            }
+            Some(link) => {
+                if !link.up {
+                    wrong.push(format!("interface {} in the container is down", self.pod));
+                }
+                let is = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
+                if !self.mac.is_empty() && !is.eq_ignore_ascii_case(&self.mac) {
+                    wrong.push(format!(
+                        "interface {} in the container has hardware address {is}, not {}",
+                        self.pod, self.mac
+                    ));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Kind for Veth {
+    fn describe(&self) -> String {
+        let mut text = format!("make veth pair {} on the host, {} in the container", self.host, self.pod);
+        text.push_str(&format!(" ({}", self.mac));
+        if let Some(mtu) = self.mtu {
+            text.push_str(&format!(", MTU {mtu}"));
+        }
+        text.push(')');
+        if let Some(bridge) = &self.bridge {
+            text.push_str(&format!(", {} a port of {bridge}", self.host));
+        }
+        if self.hairpin {
+            text.push_str(", hairpin");
+        }
+        if self.isolated {
+            text.push_str(", isolated");
+        }
+        text
+    }
+
+    fn create(&self, node: &mut Node<'_>) -> Result<Made, Error> {
+        let master = match &self.bridge {
+            Some(bridge) => Some(node.link(Side::Host, bridge)?.index),
+            None => None,
+        };
+        let mac = Mac::parse(&self.mac);
+        let Some(pod) = node.pod.as_mut() else {
+            node.pod()?;
+            return Ok(Made::Before);
+        };
+        let near = VethEnd { name: &self.host, mac: None, namespace: None };
+        let far = VethEnd { name: &self.pod, mac, namespace: Some(pod.namespace.as_fd()) };
+        link::add_veth(&mut node.host, &near, &far, self.mtu, master)?;
+        // In a batch of its own: with a name that is somebody else's, the first request fails and
+        // this one must not reach their link.
+        link::queue_port_settings(&mut node.host, &self.host, &self.owner, self.hairpin, self.isolated)?;
+        // Without IPv6 there is no such setting.
+        let _ = sysctl::write(&format!("net/ipv6/conf/{}/accept_ra", self.host), "0");
+        node.forget(&self.host);
+        Ok(Made::Now)
+    }
+
+    fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
+        let mut wrong = Vec::new();
+        let Some(inside) = self.check_pod_end(node, &mut wrong)? else { return Ok(wrong) };
+        // By index, not by name: pairs of the reference plugins have random names.
+        let outside = match inside.peer {
+            Some(index) => link::find_index(&mut node.host, index)?,
+            None => None,
+        };
+        let Some(outside) = outside.filter(|link| link.kind == "veth" && link.peer == Some(inside.index))
+        else {
+            wrong.push(format!("the host end of {} is not on the host", self.pod));
+            return Ok(wrong);
+        };
+        if !outside.up {
+            wrong.push(format!("{} on the host is down", outside.name));
+        }
+        if let Some(name) = &self.bridge {
+            let bridge = node.host_link(name)?.map(|bridge| bridge.index);
+            if bridge.is_none() || outside.master != bridge {
+                wrong.push(format!("{} is not a port of bridge {name}", outside.name));
+            }
+        }
+        Ok(wrong)
+    }
+
+    fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {
+        let Some(link) = self.own(node)? else { return Ok(()) };
+        // Rules name the link; they go first.
+        node.commit()?;
+        link::queue_remove(&mut node.host, link.index, &self.host)?;
+        node.forget(&self.host);
+        match node.host.flush() {
+            Err(error) if error.is(Errno::ENODEV) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+}

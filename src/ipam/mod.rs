@@ -1,0 +1,203 @@
+//! Address sources: host-local in this process, any other as a foreign plugin.
+
+pub mod delegate;
+pub mod host_local;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use crate::engine::Owner;
+use crate::engine::node::LeaseKeeper;
+use crate::protocol::request::Request;
+use crate::protocol::result::{AddResult, Dns, IpConfig, Route};
+use crate::protocol::{self, names};
+
+use host_local::{Holder, HostLocal};
+
+/// What an address source hands out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leased {
+    /// The source's type, such as "host-local".
+    pub source: String,
+    /// Addresses with gateways.
+    pub ips: Vec<IpConfig>,
+    /// Routes for the container.
+    pub routes: Vec<Route>,
+    /// Name resolution.
+    pub dns: Dns,
+}
+
+/// A failure of an address source.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// host-local failed.
+    #[error(transparent)]
+    HostLocal(#[from] host_local::Error),
+    /// A foreign plugin failed.
+    #[error(transparent)]
+    Delegate(#[from] delegate::Error),
+    /// A foreign plugin's result could not be read.
+    #[error("IPAM plugin {plugin} gave a result that cannot be read: {source}")]
+    Result {
+        /// The plugin's type.
+        plugin: String,
+        /// What is wrong with it.
+        source: protocol::error::Error,
+    },
+    /// The `ipam` section is wrong.
+    #[error("ipam.type: {0}")]
+    Type(String),
+    /// A foreign plugin would have to run to know.
+    #[error("what IPAM plugin {0} would give is known only by running it; nothing was run")]
+    Unknown(String),
+}
+
+/// The address source of a configuration.
+pub enum Source {
+    /// In this process.
+    HostLocal(HostLocal),
+    /// A program found on CNI_PATH.
+    Foreign {
+        /// Its type.
+        name: String,
+        /// The program.
+        program: PathBuf,
+        /// The configuration, to be passed on unaltered.
+        stdin: Vec<u8>,
+    },
+}
+
+const HOST_LOCAL: &str = "host-local";
+
+impl Source {
+    /// The source that a configuration names; `None` when it has no `ipam` section.
+    ///
+    /// # Errors
+    /// A wrong section, or a foreign plugin that is not on CNI_PATH.
+    pub fn of(request: &Request) -> Result<Option<Self>, Error> {
+        let Some(ipam) = &request.config.ipam else { return Ok(None) };
+        let name = protocol::keys::member(ipam, "type").and_then(|name| name.as_str()).unwrap_or_default();
+        if name == HOST_LOCAL {
+            return HostLocal::of(request).map(|source| Some(Self::HostLocal(source))).map_err(Error::from);
+        }
+        names::plugin_type(name).map_err(|error| Error::Type(error.to_string()))?;
+        Ok(Some(Self::Foreign {
+            name: name.to_owned(),
+            program: delegate::find(name, &request.path)?,
+            stdin: request.config.bytes.clone(),
+        }))
+    }
+
+    /// Leases addresses. `abandoned` tells whether a lease's holder provably is nobody any more.
+    ///
+    /// # Errors
+    /// [`host_local::Error`], or the foreign plugin's error, whose DEL has been called then.
+    pub fn lease(&self, owner: &Owner, abandoned: &mut dyn FnMut(Holder<'_>) -> bool) -> Result<Leased, Error> {
+        match self {
+            Self::HostLocal(source) => {
+                let leased = source.lease(holder(owner), abandoned)?;
+                Ok(Leased { source: HOST_LOCAL.into(), ips: leased.ips, routes: leased.routes, dns: leased.dns })
+            }
+            Self::Foreign { name, program, stdin } => {
+                let value = delegate::add(program, stdin)?;
+                let result = AddResult::read(&value).map_err(|source| {
+                    let _ = delegate::del(program, stdin);
+                    Error::Result { plugin: name.clone(), source }
+                })?;
+                Ok(Leased { source: name.clone(), ips: result.ips, routes: result.routes, dns: result.dns })
+            }
+        }
+    }
+
+    /// What [`Self::lease`] would hand out, writing nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for a foreign plugin; else as `lease`.
+    pub fn preview(&self, owner: &Owner) -> Result<Leased, Error> {
+        match self {
+            Self::HostLocal(source) => {
+                let leased = source.preview(holder(owner))?;
+                Ok(Leased { source: HOST_LOCAL.into(), ips: leased.ips, routes: leased.routes, dns: leased.dns })
+            }
+            Self::Foreign { name, .. } => Err(Error::Unknown(name.clone())),
+        }
+    }
+
+    /// Gives back what the attachment holds; nothing is fine.
+    ///
+    /// # Errors
+    /// The disk's, or the foreign plugin's.
+    pub fn release(&self, owner: &Owner) -> Result<(), Error> {
+        match self {
+            Self::HostLocal(source) => Ok(source.release(holder(owner)).map(drop)?),
+            Self::Foreign { program, stdin, .. } => Ok(delegate::del(program, stdin)?),
+        }
+    }
+
+    /// The addresses that the attachment holds, as far as this source can tell.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn held(&self, owner: &Owner) -> Result<Vec<IpAddr>, Error> {
+        match self {
+            Self::HostLocal(source) => Ok(source.held(holder(owner))?),
+            Self::Foreign { .. } => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether the attachment holds its lease (CHECK).
+    ///
+    /// # Errors
+    /// That it does not, or the foreign plugin's error.
+    pub fn check(&self, owner: &Owner) -> Result<(), Error> {
+        match self {
+            Self::HostLocal(source) => Ok(source.check(holder(owner))?),
+            Self::Foreign { program, stdin, .. } => Ok(delegate::check(program, stdin)?),
+        }
+    }
+
+    /// Releases every lease whose holder is not valid (GC).
+    ///
+    /// # Errors
+    /// What could not be released.
+    pub fn retain(&self, valid: &dyn Fn(Holder<'_>) -> bool) -> Result<(), Error> {
+        match self {
+            Self::HostLocal(source) => Ok(source.retain(valid).map(drop)?),
+            Self::Foreign { program, stdin, .. } => Ok(delegate::gc(program, stdin)?),
+        }
+    }
+
+    /// Whether there is an address left to hand out (STATUS).
+    ///
+    /// # Errors
+    /// That there is none, or the foreign plugin's error.
+    pub fn room(&self) -> Result<(), Error> {
+        match self {
+            Self::HostLocal(source) => Ok(source.room()?),
+            Self::Foreign { program, stdin, .. } => Ok(delegate::status(program, stdin)?),
+        }
+    }
+}
+
+/// The holder of an attachment's leases.
+pub fn holder(owner: &Owner) -> Holder<'_> {
+    Holder { container_id: &owner.container_id, ifname: &owner.ifname }
+}
+
+/// A source and the attachment it works for.
+pub struct Keeper<'a> {
+    /// The source.
+    pub source: &'a Source,
+    /// The attachment.
+    pub owner: &'a Owner,
+}
+
+impl LeaseKeeper for Keeper<'_> {
+    fn release(&self) -> Result<(), String> {
+        self.source.release(self.owner).map_err(|error| error.to_string())
+    }
+
+    fn verify(&self) -> Result<(), String> {
+        self.source.check(self.owner).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,168 @@
+//! iptables-legacy: rules that live outside nf_tables and that only its own programs can change.
+//!
+//! The kernel says whether its nat table is in use at all; where it is not, no program is run.
+
+use std::io::{ErrorKind, Write};
+use std::process::{Command, Output, Stdio};
+
+use super::Error;
+
+/// How often a removal is tried when others change the table at the same time.
+const ATTEMPTS: usize = 3;
+/// Where the programs are when PATH leaves the administrators' directories out.
+const ELSEWHERE: &str = "/usr/sbin";
+
+/// iptables-legacy of one address family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Xtables {
+    /// The file of procfs that lists the tables in use in the reading thread's namespace.
+    names: &'static str,
+    /// "iptables" or "ip6tables".
+    program: &'static str,
+}
+
+/// IPv4 and IPv6.
+pub const FAMILIES: [Xtables; 2] = [
+    Xtables { names: "/proc/thread-self/net/ip_tables_names", program: "iptables" },
+    Xtables { names: "/proc/thread-self/net/ip6_tables_names", program: "ip6tables" },
+];
+
+impl Xtables {
+    /// Whether the nat table is in use in the calling thread's network namespace.
+    pub fn has_nat(self) -> bool {
+        std::fs::read_to_string(self.names)
+            .is_ok_and(|names| names.lines().any(|name| name == "nat"))
+    }
+
+    /// Whether a rule of `POSTROUTING` jumps to `chain`.
+    ///
+    /// # Errors
+    /// [`Error::Program`].
+    pub fn jumps_to(self, chain: &str) -> Result<bool, Error> {
+        let saved = self.save()?;
+        Ok(jumps(&saved, chain).next().is_some())
+    }
+
+    /// Removes `chain` and the rules of `POSTROUTING` that jump to it; none is fine.
+    ///
+    /// # Errors
+    /// [`Error::Program`].
+    pub fn remove_chain(self, chain: &str) -> Result<(), Error> {
+        let mut refused = None;
+        for _ in 0..ATTEMPTS {
+            let saved = self.save()?;
+            let Some(input) = removal(&saved, chain) else { return Ok(()) };
+            match self.run("-restore", &["--noflush", "--wait"], &input)? {
+                None => return Ok(()),
+                Some(output) if output.status.success() => return Ok(()),
+                // Another may have removed a rule since it was listed: look again.
+                Some(output) => refused = Some(said(&output)),
+            }
+        }
+        let problem = refused.unwrap_or_default();
+        Err(Error::Program { program: format!("{}-restore", self.program), problem })
+    }
+
+    /// The nat table as text; empty when the programs are not installed.
+    fn save(self) -> Result<String, Error> {
+        match self.run("-save", &["-t", "nat"], "")? {
+            None => Ok(String::new()),
+            Some(output) if output.status.success() => {
+                Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+            }
+            Some(output) => Err(Error::Program {
+                program: format!("{}-save", self.program),
+                problem: said(&output),
+            }),
+        }
+    }
+
+    /// Runs one of the programs; `None` when it is not installed. Where iptables-legacy has no name
+    /// of its own, plain iptables is it.
+    fn run(self, action: &str, args: &[&str], input: &str) -> Result<Option<Output>, Error> {
+        for variant in ["-legacy", ""] {
+            let name = format!("{}{variant}{action}", self.program);
+            for path in [name.clone(), format!("{ELSEWHERE}/{name}")] {
+                let child = Command::new(&path)
+                    .args(args)
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .spawn();
+                let failed = |error: std::io::Error| Error::Program {
+                    program: path.clone(),
+                    problem: error.to_string(),
+                };
+                let mut child = match child {
+                    Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                    child => child.map_err(failed)?,
+                };
+                if let Some(mut stdin) = child.stdin.take() {
+                    // The program says itself what is wrong if it stops reading.
+                    let _ = stdin.write_all(input.as_bytes());
+                }
+                return child.wait_with_output().map(Some).map_err(failed);
+            }
+        }
+        log::warn!(
+            "iptables-legacy's nat table is in use, but {}-legacy{action} is not installed; \
+             rules that the reference plugins may have left there stay",
+            self.program
+        );
+        Ok(None)
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).trim().to_owned()
+}
+
+/// The rules of `POSTROUTING` that jump to `chain`, as iptables-save prints them, without `-A`.
+fn jumps<'a>(saved: &'a str, chain: &'a str) -> impl Iterator<Item = &'a str> {
+    saved.lines().filter_map(|line| line.strip_prefix("-A ")).filter(move |rule| {
+        rule.starts_with("POSTROUTING ")
+            && rule.strip_suffix(chain).is_some_and(|rule| rule.ends_with(" -j "))
+    })
+}
+
+/// What iptables-restore is to read so that `chain` goes; `None` when it is not there.
+fn removal(saved: &str, chain: &str) -> Option<String> {
+    let declared = |line: &str| {
+        line.strip_prefix(':').and_then(|line| line.split(' ').next()).is_some_and(|it| it == chain)
+    };
+    if !saved.lines().any(declared) {
+        return None;
+    }
+    let mut input = String::from("*nat\n");
+    for rule in jumps(saved, chain) {
+        input.push_str("-D ");
+        input.push_str(rule);
+        input.push('\n');
+    }
+    input.push_str(&format!("-F {chain}\n-X {chain}\nCOMMIT\n"));
+    Some(input)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    const SAVED: &str = include_str!("../../../testdata/legacy/nat.iptables-save");
+
+    #[test]
+    fn removal_names_the_chain_and_its_jumps_only() {
+        assert_eq!(
+            removal(SAVED, "CNI-aaaaaaaaaaaaaaaaaaaaaaaa").unwrap(),
+            include_str!("../../../testdata/legacy/removal.iptables-restore")
+        );
+    }
+
+    #[test]
+    fn nothing_is_removed_of_what_is_not_there() {
+        assert_eq!(removal(SAVED, "CNI-cccccccccccccccccccccccc"), None);
+        assert_eq!(removal(SAVED, "CNI-aaaa"), None);
+        assert_eq!(removal("", "CNI-aaaaaaaaaaaaaaaaaaaaaaaa"), None);
+        assert_eq!(jumps(SAVED, "CNI-bbbbbbbbbbbbbbbbbbbbbbbb").count(), 1);
+    }
+}

@@ -1,0 +1,375 @@
+//! Links: reading them, and the messages that make, change and remove them (rtnetlink(7), RTM_*LINK).
+
+use std::fmt;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{
+    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth,
+    LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, State,
+};
+use nix::errno::Errno;
+use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec};
+
+use super::error::Error;
+use super::netlink::{RouteSocket, flags};
+
+/// A hardware address of six bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// Reads the colon, dash or dot notations of a six-byte address.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits: String = match text.len() {
+            17 => {
+                let separator = text.chars().nth(2)?;
+                if separator != ':' && separator != '-' {
+                    return None;
+                }
+                let parts: Vec<&str> = text.split(separator).collect();
+                if parts.len() != 6 || parts.iter().any(|part| part.len() != 2) {
+                    return None;
+                }
+                parts.concat()
+            }
+            14 => {
+                let parts: Vec<&str> = text.split('.').collect();
+                if parts.len() != 3 || parts.iter().any(|part| part.len() != 4) {
+                    return None;
+                }
+                parts.concat()
+            }
+            _ => return None,
+        };
+        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let number = u64::from_str_radix(&digits, 16).ok()?;
+        let [_, _, bytes @ ..] = number.to_be_bytes();
+        Some(Self(bytes))
+    }
+
+    /// Whether it can be the address of a link: not a group address and not all zero.
+    pub fn is_unicast(self) -> bool {
+        let [first, ..] = self.0;
+        first & 1 == 0 && self.0 != [0; 6]
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, f] = self.0;
+        write!(out, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, out)
+    }
+}
+
+/// What is read of a link.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Link {
+    /// The interface index.
+    pub index: u32,
+    /// The name.
+    pub name: String,
+    /// The kind, such as "bridge" or "veth"; empty for hardware and loopback.
+    pub kind: String,
+    /// The hardware address; `None` when it is not six bytes long.
+    pub mac: Option<Mac>,
+    /// Bytes.
+    pub mtu: u32,
+    /// The index of the bridge or bond it belongs to.
+    pub master: Option<u32>,
+    /// The index of its other half (`IFLA_LINK`), counted in the peer's namespace.
+    pub peer: Option<u32>,
+    /// Set up by the administrator.
+    pub up: bool,
+    /// Able to carry packets (`IF_OPER_UP`).
+    pub running: bool,
+    /// In promiscuous mode by flag or by count.
+    pub promiscuous: bool,
+    /// The alias, where causeway writes the owner.
+    pub alias: String,
+    /// Whether a bridge filters VLANs.
+    pub vlan_filtering: bool,
+    /// The VLAN that a bridge gives each new port; 0 when none.
+    pub default_vlan: u16,
+}
+
+impl Link {
+    fn read(message: LinkMessage) -> Self {
+        let mut link = Self {
+            index: message.header.index,
+            up: message.header.flags.contains(LinkFlags::Up),
+            promiscuous: message.header.flags.contains(LinkFlags::Promisc),
+            ..Self::default()
+        };
+        for attribute in message.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => link.name = name,
+                LinkAttribute::Address(bytes) => link.mac = bytes.try_into().ok().map(Mac),
+                LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+                LinkAttribute::Controller(index) => link.master = Some(index),
+                LinkAttribute::Link(index) => link.peer = Some(index),
+                LinkAttribute::OperState(state) => link.running = state == State::Up,
+                LinkAttribute::IfAlias(alias) => link.alias = alias,
+                LinkAttribute::Promiscuity(count) => link.promiscuous |= count > 0,
+                LinkAttribute::LinkInfo(infos) => {
+                    for info in infos {
+                        match info {
+                            LinkInfo::Kind(kind) => link.kind = kind.to_string(),
+                            LinkInfo::Data(InfoData::Bridge(settings)) => {
+                                for setting in settings {
+                                    match setting {
+                                        InfoBridge::VlanFiltering(on) => link.vlan_filtering = on,
+                                        InfoBridge::VlanDefaultPvid(vid) => link.default_vlan = vid,
+                                        _ => {}
+                                    }
+                                }
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        link
+    }
+}
+
+/// Finds a link by name; `None` when there is none.
+///
+/// # Errors
+/// Any refusal but `ENODEV`.
+pub fn find(socket: &mut RouteSocket, name: &str) -> Result<Option<Link>, Error> {
+    get(socket, LinkUnspec::new_with_name(name), name)
+}
+
+/// Finds a link by index; `None` when there is none.
+///
+/// # Errors
+/// Any refusal but `ENODEV`.
+pub fn find_index(socket: &mut RouteSocket, index: u32) -> Result<Option<Link>, Error> {
+    get(socket, LinkUnspec::new_with_index(index), &format!("number {index}"))
+}
+
+fn get(
+    socket: &mut RouteSocket,
+    which: LinkMessageBuilder<LinkUnspec>,
+    name: &str,
+) -> Result<Option<Link>, Error> {
+    let message = which
+        .append_extra_attribute(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]))
+        .build();
+    match socket.ask(RouteNetlinkMessage::GetLink(message), 0, format!("read link {name}")) {
+        Ok(answers) => Ok(answers.into_iter().find_map(as_link)),
+        Err(error) if error.is(Errno::ENODEV) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Lists every link of the namespace.
+///
+/// # Errors
+/// Any refusal.
+pub fn list(socket: &mut RouteSocket) -> Result<Vec<Link>, Error> {
+    list_where(socket, LinkMessageBuilder::<LinkUnspec>::default())
+}
+
+/// Lists the ports of a bridge.
+///
+/// # Errors
+/// Any refusal.
+pub fn ports(socket: &mut RouteSocket, bridge: u32) -> Result<Vec<Link>, Error> {
+    let mut links = list_where(socket, LinkMessageBuilder::<LinkUnspec>::default().controller(bridge))?;
+    links.retain(|link| link.master == Some(bridge));
+    Ok(links)
+}
+
+fn list_where(
+    socket: &mut RouteSocket,
+    which: LinkMessageBuilder<LinkUnspec>,
+) -> Result<Vec<Link>, Error> {
+    let message = which
+        .append_extra_attribute(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]))
+        .build();
+    let answers = socket.ask(RouteNetlinkMessage::GetLink(message), flags::DUMP, "list the links")?;
+    Ok(answers.into_iter().filter_map(as_link).collect())
+}
+
+fn as_link(message: RouteNetlinkMessage) -> Option<Link> {
+    match message {
+        RouteNetlinkMessage::NewLink(message) => Some(Link::read(message)),
+        _ => None,
+    }
+}
+
+/// Makes a bridge, up.
+///
+/// # Errors
+/// `EEXIST` when a link of that name is there; [`Error::Missing`] for a kernel without bridges, or
+/// without bridge VLAN filtering when that is asked for.
+pub fn add_bridge(
+    socket: &mut RouteSocket,
+    name: &str,
+    mtu: Option<u32>,
+    vlan_filtering: bool,
+) -> Result<(), Error> {
+    let mut message = LinkBridge::new(name);
+    if let Some(mtu) = mtu {
+        message = message.mtu(mtu);
+    }
+    if vlan_filtering {
+        message = message.append_info_data(InfoBridge::VlanFiltering(true));
+    }
+    let doing = format!("add bridge {name}");
+    let request = RouteNetlinkMessage::NewLink(message.build());
+    match socket.order(request, flags::CREATE | flags::EXCL, doing) {
+        Err(error) if error.is(Errno::EOPNOTSUPP) && vlan_filtering => Err(Error::Missing {
+            feature: "bridge VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING)".into(),
+            needed_for: "a bridge with vlan or vlanTrunk".into(),
+        }),
+        Err(error) if error.is(Errno::EOPNOTSUPP) => Err(Error::Missing {
+            feature: "bridges (CONFIG_BRIDGE, module bridge)".into(),
+            needed_for: format!("bridge {name}"),
+        }),
+        other => other,
+    }
+}
+
+/// One end of a veth pair that is to be made.
+pub struct VethEnd<'a> {
+    /// The link's name.
+    pub name: &'a str,
+    /// The hardware address; the kernel draws one at random without.
+    pub mac: Option<Mac>,
+    /// The namespace that gets it; the socket's own without.
+    pub namespace: Option<BorrowedFd<'a>>,
+}
+
+/// Makes a veth pair: the near end in the socket's namespace, enslaved to `master` and up; the far
+/// end where [`VethEnd::namespace`] says. The kernel refuses to bring the far end up in the same
+/// message (`ENOTCONN`: the pair is not joined yet).
+///
+/// # Errors
+/// `EEXIST` when either name is taken; [`Error::Missing`] for a kernel without veth.
+pub fn add_veth(
+    socket: &mut RouteSocket,
+    near: &VethEnd<'_>,
+    far: &VethEnd<'_>,
+    mtu: Option<u32>,
+    master: Option<u32>,
+) -> Result<(), Error> {
+    let mut peer = LinkMessageBuilder::<LinkUnspec>::default().name(far.name);
+    let mut message =
+        LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth).name(near.name).up();
+    if let Some(mtu) = mtu {
+        peer = peer.mtu(mtu);
+        message = message.mtu(mtu);
+    }
+    if let Some(mac) = far.mac {
+        peer = peer.address(mac.0.to_vec());
+    }
+    if let Some(mac) = near.mac {
+        message = message.address(mac.0.to_vec());
+    }
+    if let Some(namespace) = far.namespace {
+        peer = peer.setns_by_fd(namespace.as_raw_fd());
+    }
+    if let Some(master) = master {
+        message = message.controller(master);
+    }
+    let message = message.set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build()))).build();
+    let doing = format!("add veth pair {} and {}", near.name, far.name);
+    match socket.order(RouteNetlinkMessage::NewLink(message), flags::CREATE | flags::EXCL, doing) {
+        Err(error) if error.is(Errno::EOPNOTSUPP) => Err(Error::Missing {
+            feature: "veth pairs (CONFIG_VETH, module veth)".into(),
+            needed_for: format!("interface {}", far.name),
+        }),
+        other => other,
+    }
+}
+
+/// Queues what a bridge port gets after it was made: the owner as alias, and its port flags.
+///
+/// # Errors
+/// As [`RouteSocket::queue`].
+pub fn queue_port_settings(
+    socket: &mut RouteSocket,
+    name: &str,
+    alias: &str,
+    hairpin: bool,
+    isolated: bool,
+) -> Result<(), Error> {
+    let mut message = LinkUnspec::new_with_name(name).alias(alias);
+    let mut port = Vec::new();
+    if hairpin {
+        port.push(InfoBridgePort::HairpinMode(true));
+    }
+    if isolated {
+        port.push(InfoBridgePort::Isolated(true));
+    }
+    if !port.is_empty() {
+        message = message
+            .set_port_kind(InfoPortKind::Bridge)
+            .set_port_data(InfoPortData::BridgePort(port));
+    }
+    let doing = format!("set alias and bridge port flags of {name}");
+    socket.queue(RouteNetlinkMessage::NewLink(message.build()), 0, doing)
+}
+
+/// Queues bringing a link up.
+///
+/// # Errors
+/// As [`RouteSocket::queue`].
+pub fn queue_up(socket: &mut RouteSocket, name: &str) -> Result<(), Error> {
+    let message = LinkUnspec::new_with_name(name).up().build();
+    socket.queue(RouteNetlinkMessage::SetLink(message), 0, format!("bring {name} up"))
+}
+
+/// Queues taking a link down.
+///
+/// # Errors
+/// As [`RouteSocket::queue`].
+pub fn queue_down(socket: &mut RouteSocket, name: &str) -> Result<(), Error> {
+    let message = LinkUnspec::new_with_name(name).down().build();
+    socket.queue(RouteNetlinkMessage::SetLink(message), 0, format!("take {name} down"))
+}
+
+/// Queues setting a link's hardware address. Setting the one it has already is not idle: it makes
+/// a bridge keep it whatever ports come and go, and makes an interface with `arp_notify` announce
+/// its IPv4 addresses (`NETDEV_CHANGEADDR`, net/ipv4/devinet.c).
+///
+/// # Errors
+/// As [`RouteSocket::queue`].
+pub fn queue_mac(socket: &mut RouteSocket, name: &str, mac: Mac) -> Result<(), Error> {
+    let message = LinkUnspec::new_with_name(name).address(mac.0.to_vec()).build();
+    let doing = format!("set the hardware address of {name} to {mac}");
+    socket.queue(RouteNetlinkMessage::SetLink(message), 0, doing)
+}
+
+/// Queues promiscuous mode.
+///
+/// # Errors
+/// As [`RouteSocket::queue`].
+pub fn queue_promiscuous(socket: &mut RouteSocket, name: &str) -> Result<(), Error> {
+    let message = LinkUnspec::new_with_name(name).promiscuous(true).build();
+    let doing = format!("set {name} promiscuous");
+    socket.queue(RouteNetlinkMessage::SetLink(message), 0, doing)
+}
+
+/// Queues removing a link; it is gone when [`RouteSocket::flush`] returns. `ENODEV` comes back for
+/// one that is not there.
+///
+/// # Errors
+/// As [`RouteSocket::queue`].
+pub fn queue_remove(socket: &mut RouteSocket, index: u32, name: &str) -> Result<(), Error> {
+    let message = LinkUnspec::new_with_index(index).build();
+    socket.queue(RouteNetlinkMessage::DelLink(message), 0, format!("remove link {name}"))
+}

@@ -1,0 +1,21 @@
+//! Linux, and nothing of CNI: namespaces, links, addresses, routes, sysctls and rules.
+//!
+//! A netlink socket belongs to the namespace it was opened in, so one thread speaks to the host's
+//! and a container's namespace at once; only sysctls need the thread itself inside.
+
+pub mod addr;
+pub mod announce;
+pub mod error;
+pub mod legacy;
+pub mod link;
+pub mod macspoof;
+pub mod masquerade;
+pub mod netlink;
+pub mod netns;
+pub mod nft;
+pub mod raw;
+pub mod route;
+pub mod sysctl;
+pub mod vlan;
+
+pub use error::Error;

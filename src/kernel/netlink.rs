@@ -1,0 +1,351 @@
+//! A rtnetlink socket that sends requests in batches and reads their answers together (RFC 3549,
+//! netlink(7)).
+//!
+//! Messages are made with rtnetlink's builders. Its own connection is not used: it is built for
+//! long-running programs on an asynchronous runtime, and sends each request by itself.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, socket,
+};
+
+use super::error::Error;
+use super::raw;
+
+/// `NLM_F_REQUEST` and the flags that requests combine (linux/netlink.h).
+pub mod flags {
+    /// A request, as opposed to an answer.
+    pub const REQUEST: u16 = 0x1;
+    /// Answer also when all went well.
+    pub const ACK: u16 = 0x4;
+    /// Fail when it is already there.
+    pub const EXCL: u16 = 0x200;
+    /// Make it when it is not there.
+    pub const CREATE: u16 = 0x400;
+    /// List all that match.
+    pub const DUMP: u16 = 0x300;
+}
+
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_MULTI: u16 = 0x2;
+const NLM_F_DUMP_INTR: u16 = 0x10;
+const NLM_F_ACK_TLVS: u16 = 0x200;
+const NLMSGERR_ATTR_MSG: u16 = 1;
+const HEADER: usize = 16;
+/// A dump's datagram is at most this large when the receiver's buffer allows it
+/// (`netlink_dump`, net/netlink/af_netlink.c).
+const ANSWER: usize = 32 * 1024;
+/// Bytes of requests that are sent at once; far below the default send buffer of 212,992 bytes.
+const BATCH: usize = 16 * 1024;
+
+/// A request whose answer is still out.
+struct Pending {
+    sequence: u32,
+    doing: String,
+}
+
+/// A rtnetlink socket of one network namespace: the one the thread was in when it was opened.
+pub struct RouteSocket {
+    socket: OwnedFd,
+    sequence: u32,
+    batch: Vec<u8>,
+    pending: VecDeque<Pending>,
+    answer: Vec<u8>,
+}
+
+impl RouteSocket {
+    /// Opens a socket in the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// [`Error::Socket`] when the kernel gives none.
+    pub fn open() -> Result<Self, Error> {
+        let failed = |doing| move |errno| Error::Socket { doing, errno };
+        let socket = socket(
+            AddressFamily::Netlink,
+            SockType::Raw,
+            SockFlag::SOCK_CLOEXEC,
+            SockProtocol::NetlinkRoute,
+        )
+        .map_err(failed("open a socket"))?;
+        // Texts with refusals, and no copy of the request in acknowledgements; kernels before 4.12
+        // do without.
+        let _ = raw::socket_option(&socket, libc::SOL_NETLINK, libc::NETLINK_EXT_ACK, 1);
+        let _ = raw::socket_option(&socket, libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, 1);
+        // Dumps honour the interface index given (4.20 and later); readers filter as well.
+        let _ = raw::socket_option(&socket, libc::SOL_NETLINK, libc::NETLINK_GET_STRICT_CHK, 1);
+        Ok(Self {
+            socket,
+            sequence: 0,
+            batch: Vec::with_capacity(1024),
+            pending: VecDeque::new(),
+            answer: vec![0; ANSWER],
+        })
+    }
+
+    /// Opens a socket that also hears of changes: `groups` is a mask of `RTMGRP_*`.
+    ///
+    /// # Errors
+    /// [`Error::Socket`].
+    pub fn listen(groups: u32) -> Result<Self, Error> {
+        let socket = Self::open()?;
+        bind(socket.socket.as_raw_fd(), &NetlinkAddr::new(0, groups))
+            .map_err(|errno| Error::Socket { doing: "listen for changes", errno })?;
+        Ok(socket)
+    }
+
+    /// Waits until something is heard, at most `milliseconds`, and throws it away.
+    ///
+    /// # Errors
+    /// [`Error::Socket`].
+    pub fn hear(&mut self, milliseconds: u16) -> Result<(), Error> {
+        let failed = |errno| Error::Socket { doing: "wait for a change", errno };
+        let mut wait = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut wait, PollTimeout::from(milliseconds)) {
+            Ok(0) | Err(Errno::EINTR) => Ok(()),
+            Ok(_) => match recv(self.socket.as_raw_fd(), &mut self.answer, MsgFlags::MSG_DONTWAIT) {
+                Ok(_) | Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => Ok(()),
+                Err(errno) => Err(failed(errno)),
+            },
+            Err(errno) => Err(failed(errno)),
+        }
+    }
+
+    /// Puts a request into the batch; [`Self::flush`] sends it. `doing` names it in errors: "add
+    /// address 10.0.0.2/24 to eth0".
+    ///
+    /// A request must not depend on another in the same batch having worked: the kernel goes on
+    /// after a failure.
+    ///
+    /// # Errors
+    /// As [`Self::flush`], when the batch was full and had to be sent.
+    pub fn queue(
+        &mut self,
+        message: RouteNetlinkMessage,
+        more_flags: u16,
+        doing: impl Into<String>,
+    ) -> Result<(), Error> {
+        if self.batch.len() > BATCH {
+            self.flush()?;
+        }
+        let sequence = self.put(message, flags::REQUEST | flags::ACK | more_flags);
+        self.pending.push_back(Pending { sequence, doing: doing.into() });
+        Ok(())
+    }
+
+    /// Sends the batch and reads every answer.
+    ///
+    /// # Errors
+    /// The first refusal, after all answers have been read; the rest of the batch was carried out.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        self.send_batch()?;
+        let mut first = None;
+        while !self.pending.is_empty() {
+            let length = self.receive()?;
+            let data = self.answer.get(..length).unwrap_or_default();
+            let mut rest = data;
+            while let Some((message, tail)) = split_message(rest) {
+                rest = tail;
+                let Some(pending) = self.pending.front() else { break };
+                if message.sequence != pending.sequence || message.kind != NLMSG_ERROR {
+                    continue;
+                }
+                let Some(pending) = self.pending.pop_front() else { break };
+                if let Some((errno, said)) = refusal(&message) {
+                    first.get_or_insert(Error::Refused { doing: pending.doing, errno, said });
+                }
+            }
+        }
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Sends the batch and one request at once and waits for all.
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    pub fn order(
+        &mut self,
+        message: RouteNetlinkMessage,
+        more_flags: u16,
+        doing: impl Into<String>,
+    ) -> Result<(), Error> {
+        self.queue(message, more_flags, doing)?;
+        self.flush()
+    }
+
+    /// Asks for one thing or, with [`flags::DUMP`], for all that match, after sending the batch.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], among others with `ENODEV` for a link that is not there.
+    pub fn ask(
+        &mut self,
+        message: RouteNetlinkMessage,
+        more_flags: u16,
+        doing: impl Into<String>,
+    ) -> Result<Vec<RouteNetlinkMessage>, Error> {
+        self.flush()?;
+        let doing = doing.into();
+        // A dump that was overtaken by a change says so; ask again rather than give half a list.
+        for _ in 0..8 {
+            let sequence = self.put(message.clone(), flags::REQUEST | more_flags);
+            self.send_batch()?;
+            let (answers, torn) = self.collect(sequence, &doing)?;
+            if !torn {
+                return Ok(answers);
+            }
+        }
+        Err(Error::Refused { doing, errno: Errno::EAGAIN, said: Some("the list kept changing".into()) })
+    }
+
+    fn collect(&mut self, sequence: u32, doing: &str) -> Result<(Vec<RouteNetlinkMessage>, bool), Error> {
+        let mut answers = Vec::new();
+        let mut torn = false;
+        loop {
+            let length = self.receive()?;
+            let data = self.answer.get(..length).unwrap_or_default();
+            let mut rest = data;
+            while let Some((message, tail)) = split_message(rest) {
+                rest = tail;
+                if message.sequence != sequence {
+                    continue;
+                }
+                torn |= message.flags & NLM_F_DUMP_INTR != 0;
+                match message.kind {
+                    NLMSG_ERROR => {
+                        return match refusal(&message) {
+                            Some((errno, said)) => {
+                                Err(Error::Refused { doing: doing.to_owned(), errno, said })
+                            }
+                            None => Ok((answers, torn)),
+                        };
+                    }
+                    NLMSG_DONE => return Ok((answers, torn)),
+                    _ => {
+                        answers.push(parse(message.whole)?);
+                        if message.flags & NLM_F_MULTI == 0 {
+                            return Ok((answers, torn));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, message: RouteNetlinkMessage, message_flags: u16) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut header = NetlinkHeader::default();
+        header.flags = message_flags;
+        header.sequence_number = self.sequence;
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(message));
+        message.finalize();
+        let start = self.batch.len();
+        self.batch.resize(start + message.buffer_len(), 0);
+        if let Some(place) = self.batch.get_mut(start..) {
+            message.serialize(place);
+        }
+        self.batch.resize(self.batch.len().next_multiple_of(4), 0);
+        self.sequence
+    }
+
+    fn send_batch(&mut self) -> Result<(), Error> {
+        loop {
+            match send(self.socket.as_raw_fd(), &self.batch, MsgFlags::empty()) {
+                Ok(_) => break,
+                Err(Errno::EINTR) => {}
+                Err(errno) => {
+                    self.batch.clear();
+                    self.pending.clear();
+                    return Err(Error::Socket { doing: "send", errno });
+                }
+            }
+        }
+        self.batch.clear();
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<usize, Error> {
+        loop {
+            match recv(self.socket.as_raw_fd(), &mut self.answer, MsgFlags::empty()) {
+                Ok(length) => return Ok(length),
+                Err(Errno::EINTR) => {}
+                Err(errno) => {
+                    self.pending.clear();
+                    return Err(Error::Socket { doing: "read an answer", errno });
+                }
+            }
+        }
+    }
+}
+
+impl AsFd for RouteSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+struct Message<'a> {
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    whole: &'a [u8],
+}
+
+/// The first message of `data` and what follows it; `None` at the end or on a malformed length.
+fn split_message(data: &[u8]) -> Option<(Message<'_>, &[u8])> {
+    let word = |at: usize| data.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
+    let half = |at: usize| data.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes);
+    let length = usize::try_from(word(0)?).ok()?;
+    if length < HEADER {
+        return None;
+    }
+    let message = Message {
+        kind: half(4)?,
+        flags: half(6)?,
+        sequence: word(8)?,
+        whole: data.get(..length)?,
+    };
+    let rest = data.get(length.next_multiple_of(4)..).unwrap_or_default();
+    Some((message, rest))
+}
+
+/// The errno and text of an error message; `None` for an acknowledgement.
+fn refusal(message: &Message<'_>) -> Option<(Errno, Option<String>)> {
+    let code = message.whole.get(HEADER..HEADER + 4)?.try_into().ok().map(i32::from_ne_bytes)?;
+    if code == 0 {
+        return None;
+    }
+    let mut said = None;
+    if message.flags & NLM_F_ACK_TLVS != 0 {
+        // With NETLINK_CAP_ACK only the request's header stands between code and attributes.
+        let mut rest = message.whole.get(HEADER + 4 + HEADER..).unwrap_or_default();
+        while let (Some(&[a, b]), Some(&[c, d])) = (rest.first_chunk::<2>(), rest.get(2..4)) {
+            let length = usize::from(u16::from_ne_bytes([a, b]));
+            if u16::from_ne_bytes([c, d]) == NLMSGERR_ATTR_MSG {
+                let text = rest.get(4..length).unwrap_or_default();
+                let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+                said = Some(String::from_utf8_lossy(text).into_owned());
+            }
+            rest = rest.get(length.max(4).next_multiple_of(4)..).unwrap_or_default();
+        }
+    }
+    Some((Errno::from_raw(code.saturating_neg()), said))
+}
+
+fn parse(whole: &[u8]) -> Result<RouteNetlinkMessage, Error> {
+    match NetlinkMessage::<RouteNetlinkMessage>::deserialize(whole) {
+        Ok(message) => match message.payload {
+            NetlinkPayload::InnerMessage(inner) => Ok(inner),
+            other => Err(Error::Garbled(format!("{other:?}"))),
+        },
+        Err(error) => Err(Error::Garbled(error.to_string())),
+    }
+}

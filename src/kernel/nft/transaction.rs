@@ -1,0 +1,366 @@
+//! A change and its commit: one transaction, all or nothing.
+//!
+//! The usual change adds or removes a few elements, and the tables are there. So a transaction
+//! carries only those, and the constant base just when it is missing.
+//!
+//! A commit looks before it writes: whether the base is there, whether the elements to remove
+//! are there and whose they are. That costs a few microseconds, while a transaction that
+//! fails costs milliseconds, since the kernel waits for an RCU grace period before it forgets one
+//! (`__nf_tables_abort`). What changes between looking and writing is settled by further attempts:
+//! the kernel names each message that it refused, a base that is missing is sent, an element in the
+//! way (left by a former holder of the address) is replaced, one that is gone is left out.
+
+use nix::errno::Errno;
+
+use super::error::Error;
+use super::message::{Answer, Said, split};
+use super::query::no_nf_tables;
+use super::set::{self, Element, Key, SetName};
+use super::socket::{Received, Socket};
+use super::table::{self, Base, ChainName, Part};
+
+/// How often a transaction is sent at most. Each refusal settles at least one message, and an
+/// interruption by another's change is over when the kernel answers.
+const ATTEMPTS: usize = 32;
+
+/// What one transaction adds and removes. Purposes put their parts into the same change, so that a
+/// verb costs one transaction.
+#[derive(Default)]
+pub struct Change {
+    bases: Vec<(SetName, Box<dyn Fn() -> Base + Send>)>,
+    additions: Vec<Element>,
+    removals: Vec<Removal>,
+}
+
+/// Something to take away. Nothing here fails because it is already gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Removal {
+    /// An element; with a comment only when the element has the same.
+    Element { set: SetName, key: Key, comment: Option<String> },
+    /// One rule.
+    Rule { chain: ChainName, handle: u64 },
+    /// All rules of a chain.
+    Rules { chain: ChainName },
+    /// A chain, empty and not jumped to.
+    Chain { chain: ChainName },
+}
+
+impl std::fmt::Debug for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Change")
+            .field("bases", &self.bases.iter().map(|(witness, _)| witness).collect::<Vec<_>>())
+            .field("additions", &self.additions)
+            .field("removals", &self.removals)
+            .finish()
+    }
+}
+
+impl Change {
+    /// A change of nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.additions.is_empty() && self.removals.is_empty()
+    }
+
+    /// What additions rely on: tables, sets and chains. `witness` is one of the base's sets: when
+    /// the kernel has it, it has the base, since a base is made in one transaction. Otherwise `base`
+    /// is called. A witness given twice counts once.
+    pub fn needs(&mut self, witness: SetName, base: impl Fn() -> Base + Send + 'static) {
+        if !self.bases.iter().any(|(known, _)| *known == witness) {
+            self.bases.push((witness, Box::new(base)));
+        }
+    }
+
+    /// Adds an element. One of the same key that is already there is replaced.
+    pub fn add(&mut self, element: Element) {
+        self.additions.push(element);
+    }
+
+    /// Removes an element, whoever it belongs to.
+    pub fn remove(&mut self, set: SetName, key: Key) {
+        self.removals.push(Removal::Element { set, key, comment: None });
+    }
+
+    /// Removes an element only if its comment is `comment`.
+    ///
+    /// [`Socket::commit`] looks at the element first, since the kernel removes by key alone. Between
+    /// looking and removing, another could take the element over; callers keep the address leased
+    /// until the removal is done, so nobody does.
+    pub fn remove_of(&mut self, set: SetName, key: Key, comment: impl Into<String>) {
+        self.removals.push(Removal::Element { set, key, comment: Some(comment.into()) });
+    }
+
+    /// Removes one rule by the handle that [`Socket::rules`] told.
+    pub fn remove_rule(&mut self, chain: ChainName, handle: u64) {
+        self.removals.push(Removal::Rule { chain, handle });
+    }
+
+    /// Removes all rules of a chain.
+    pub fn flush_chain(&mut self, chain: ChainName) {
+        self.removals.push(Removal::Rules { chain });
+    }
+
+    /// Removes a chain that is empty, or emptied by this change, and that no rule jumps to any
+    /// more.
+    pub fn remove_chain(&mut self, chain: ChainName) {
+        self.removals.push(Removal::Chain { chain });
+    }
+}
+
+/// What a message of the transaction was for.
+#[derive(Debug, Clone, Copy)]
+enum Purpose {
+    Frame,
+    Base(usize, Part),
+    Removal(usize),
+    /// Removes what stands in an addition's way.
+    Replaced(usize),
+    Addition(usize),
+}
+
+/// One refused message.
+struct Refusal {
+    purpose: Purpose,
+    errno: Errno,
+    said: Option<String>,
+}
+
+/// What attempts have learnt.
+struct Progress {
+    /// The bases that are known to be missing.
+    bases: Vec<Base>,
+    /// Removals that are still to be done.
+    removals: Vec<bool>,
+    /// Additions that have to replace an element.
+    replacing: Vec<bool>,
+}
+
+impl Socket {
+    /// Carries `change` out, all of it or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when the kernel lacks what a base needs, [`Error::Refused`] when it
+    /// refuses for another reason, [`Error::Unsettled`] when others kept interfering. A change that
+    /// only removes does not fail because something is already gone, nf_tables included.
+    pub fn commit(&mut self, change: &Change) -> Result<(), Error> {
+        let mut progress = Progress {
+            removals: self.still_there(change)?,
+            bases: self.missing_bases(change)?,
+            replacing: vec![false; change.additions.len()],
+        };
+        for _ in 0..ATTEMPTS {
+            if change.additions.is_empty() && !progress.removals.contains(&true) {
+                return Ok(());
+            }
+            let (first, purposes) = self.write(change, &progress);
+            self.send()?;
+            let Some(refusals) = self.refusals(first, &purposes)? else {
+                self.drain()?;
+                self.enlarge();
+                continue;
+            };
+            if refusals.is_empty() {
+                return Ok(());
+            }
+            settle(change, &mut progress, refusals)?;
+        }
+        Err(Error::Unsettled { doing: "commit a change".to_owned() })
+    }
+
+    /// Which removals are worth sending: elements are looked at first.
+    fn still_there(&mut self, change: &Change) -> Result<Vec<bool>, Error> {
+        let keys: Vec<_> = change
+            .removals
+            .iter()
+            .filter_map(|removal| match removal {
+                Removal::Element { set, key, .. } => Some((set, key)),
+                _ => None,
+            })
+            .collect();
+        let found = match self.elements(&keys) {
+            Err(Error::Unsupported { .. }) => vec![None; keys.len()],
+            found => found?,
+        };
+        let mut found = found.into_iter();
+        let wanted = change.removals.iter().map(|removal| match removal {
+            Removal::Element { comment, .. } => found.next().flatten().is_some_and(|found| {
+                comment.as_ref().is_none_or(|comment| found.comment.unwrap_or_default() == *comment)
+            }),
+            _ => true,
+        });
+        Ok(wanted.collect())
+    }
+
+    /// The bases without which additions would fail.
+    fn missing_bases(&mut self, change: &Change) -> Result<Vec<Base>, Error> {
+        let witnesses: Vec<_> = change.bases.iter().map(|(witness, _)| witness).collect();
+        let have = self.have_sets(&witnesses)?;
+        let missing = change.bases.iter().zip(have).filter(|(_, have)| !have);
+        Ok(missing.map(|((_, base), _)| base()).collect())
+    }
+
+    /// Writes the transaction; gives the sequence number of its first message and what each message
+    /// is for.
+    fn write(&mut self, change: &Change, progress: &Progress) -> (u32, Vec<Purpose>) {
+        let messages = &mut self.messages;
+        messages.clear();
+        let mut purposes = Vec::with_capacity(4);
+        let first = messages.begin();
+        purposes.push(Purpose::Frame);
+        for (place, (removal, wanted)) in change.removals.iter().zip(&progress.removals).enumerate()
+        {
+            if !wanted {
+                continue;
+            }
+            match removal {
+                Removal::Element { set, key, .. } => set::write_delete(messages, set, key),
+                Removal::Rule { chain, handle } => {
+                    table::write_delete_rule(messages, chain, *handle)
+                }
+                Removal::Rules { chain } => {
+                    table::write_flush(messages, chain.family, &chain.table, &chain.chain)
+                }
+                Removal::Chain { chain } => table::write_delete_chain(messages, chain),
+            };
+            purposes.push(Purpose::Removal(place));
+        }
+        let mut set_id = 1u32;
+        for (place, base) in progress.bases.iter().enumerate() {
+            base.write(messages, set_id, |_, part| purposes.push(Purpose::Base(place, part)));
+            set_id = set_id.saturating_add(u32::try_from(base.sets.len()).unwrap_or(u32::MAX));
+        }
+        for (place, (element, replace)) in
+            change.additions.iter().zip(&progress.replacing).enumerate()
+        {
+            if *replace {
+                set::write_delete(messages, &element.set, &element.key);
+                purposes.push(Purpose::Replaced(place));
+            }
+            element.write_add(messages);
+            purposes.push(Purpose::Addition(place));
+        }
+        messages.acknowledge_last();
+        messages.end();
+        (first, purposes)
+    }
+
+    /// Reads what the kernel says to a transaction: what it refused, nothing when all is done.
+    /// `None` when answers were lost.
+    fn refusals(
+        &mut self,
+        first: u32,
+        purposes: &[Purpose],
+    ) -> Result<Option<Vec<Refusal>>, Error> {
+        let last = u32::try_from(purposes.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        let mut refusals = Vec::new();
+        loop {
+            let mut data = match self.receive()? {
+                Received::Answers(data) => data,
+                Received::Overflow => return Ok(None),
+                Received::Nothing if refusals.is_empty() => {
+                    return Err(Error::Garbled { doing: "commit a change".to_owned() });
+                }
+                Received::Nothing => return Ok(Some(refusals)),
+            };
+            while let Some((Answer { sequence, said, .. }, rest)) = split(data) {
+                data = rest;
+                let place = sequence.wrapping_sub(first);
+                let purpose = usize::try_from(place).ok().and_then(|place| purposes.get(place));
+                let Some(purpose) = purpose.copied() else {
+                    continue;
+                };
+                if let Said::Refused(code, said) = said {
+                    let errno = Errno::from_raw(code);
+                    refusals.push(Refusal { purpose, errno, said: said.map(str::to_owned) });
+                }
+                // The kernel answers in the messages' order, a failed commit (first) aside.
+                if place == last {
+                    return Ok(Some(refusals));
+                }
+            }
+        }
+    }
+}
+
+/// Learns from refusals what the next attempt has to do differently.
+///
+/// # Errors
+/// The first refusal that no other attempt can get around.
+fn settle(change: &Change, progress: &mut Progress, refusals: Vec<Refusal>) -> Result<(), Error> {
+    let mut base_missing = false;
+    let mut fatal = None;
+    for Refusal { purpose, errno, said } in refusals {
+        if matches!(errno, Errno::EAGAIN | Errno::EINTR | Errno::ERESTART) {
+            continue;
+        }
+        match (purpose, errno) {
+            (Purpose::Removal(place), Errno::ENOENT) => clear(&mut progress.removals, place),
+            (Purpose::Replaced(place), Errno::ENOENT) => clear(&mut progress.replacing, place),
+            (Purpose::Addition(place), Errno::EEXIST) => {
+                if let Some(replace) = progress.replacing.get_mut(place) {
+                    *replace = true;
+                }
+            }
+            (Purpose::Addition(_), Errno::ENOENT) if progress.bases.len() < change.bases.len() => {
+                base_missing = true;
+            }
+            (Purpose::Frame, Errno::EOPNOTSUPP) if change.additions.is_empty() => {
+                progress.removals.fill(false);
+            }
+            (purpose, errno) => {
+                fatal.get_or_insert_with(|| refused(change, progress, purpose, errno, said));
+            }
+        }
+    }
+    if base_missing {
+        progress.bases = change.bases.iter().map(|(_, base)| base()).collect();
+    }
+    fatal.map_or(Ok(()), Err)
+}
+
+fn clear(flags: &mut [bool], place: usize) {
+    if let Some(flag) = flags.get_mut(place) {
+        *flag = false;
+    }
+}
+
+/// The error for a message that was refused for good.
+fn refused(
+    change: &Change,
+    progress: &Progress,
+    purpose: Purpose,
+    errno: Errno,
+    said: Option<String>,
+) -> Error {
+    let unknown = matches!(
+        errno,
+        Errno::ENOENT | Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT | Errno::EPROTONOSUPPORT
+    );
+    let doing = match purpose {
+        Purpose::Frame if unknown => return no_nf_tables(),
+        Purpose::Frame => "commit a change".to_owned(),
+        Purpose::Base(place, part) => match progress.bases.get(place) {
+            Some(base) if unknown => {
+                return Error::Unsupported { feature: base.feature(part) };
+            }
+            Some(base) => base.describe(part),
+            None => "make a table".to_owned(),
+        },
+        Purpose::Removal(place) => match change.removals.get(place) {
+            Some(Removal::Element { set, .. }) => format!("remove an element of {set}"),
+            Some(Removal::Rule { chain, handle }) => format!("remove rule {handle} of {chain}"),
+            Some(Removal::Rules { chain }) => format!("empty {chain}"),
+            Some(Removal::Chain { chain }) => format!("remove {chain}"),
+            None => "remove something".to_owned(),
+        },
+        Purpose::Replaced(place) | Purpose::Addition(place) => match change.additions.get(place) {
+            Some(element) => format!("add an element to {}", element.set),
+            None => "add an element".to_owned(),
+        },
+    };
+    Error::Refused { doing, errno, said }
+}

@@ -1,0 +1,14 @@
+//! causeway: a CNI plugin in one process.
+//!
+//! A call passes each room once, left to right: [`protocol`] turns environment and stdin into a
+//! request, [`plugins`] turn it into a plan, [`engine`] carries the plan out or undoes it, and
+//! [`kernel`] speaks to Linux. docs/ARCHITECTURE.md tells the way in full.
+
+pub mod cli;
+pub mod engine;
+pub mod ipam;
+pub mod kernel;
+pub mod logging;
+pub mod runtime;
+pub mod plugins;
+pub mod protocol;

@@ -1,0 +1,15 @@
+//! Who is calling: a runtime, by CNI_COMMAND, or a person, by arguments.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if !causeway::runtime::is_calling(&arguments) {
+        return causeway::cli::run(arguments);
+    }
+    let program = arguments.first().and_then(|program| Path::new(program).file_name());
+    let program = program.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    causeway::runtime::serve(&program, &arguments)
+}

@@ -1,0 +1,316 @@
+//! From configuration, facts and lease to a plan: pure.
+
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+
+use super::facts::Facts;
+use super::settings::{Backend, Settings};
+use crate::engine::node::Side;
+use crate::engine::resource::settings::{Setting, Settings as Sysctls};
+use crate::engine::resource::{
+    address::Addresses, announcement::Announcement, bridge::Bridge, forwarding::Forwarding,
+    gateway::{self, Gateway, VlanGateway}, guard::Guard, iptables_masquerade::IptablesMasquerade,
+    lease::Lease, masquerade::Masquerade, port_vlan::PortVlan, readiness::Readiness,
+    route::PodRoute, veth::Veth,
+};
+use crate::engine::{Owner, Resource};
+use crate::ipam::Leased;
+use crate::kernel::route::Route as KernelRoute;
+use crate::plugins::{Error, Plan};
+use crate::protocol::request::Request;
+use crate::protocol::result::{AddResult, Dns, Interface, IpConfig, Route};
+
+/// The smallest MTU that carries IPv6 (RFC 8200, section 5).
+const IPV6_MTU: u32 = 1280;
+
+pub(super) fn plan(
+    settings: &Settings,
+    request: &Request,
+    owner: &Owner,
+    facts: &Facts,
+    lease: Option<&Leased>,
+) -> Result<Plan, Error> {
+    if let Some(bridge) = &facts.bridge
+        && bridge.kind != "bridge"
+    {
+        return Err(Error::config(
+            "bridge",
+            format!(
+                "{} is there already but is no bridge ({}); choose another name or remove that link",
+                settings.bridge,
+                if bridge.kind.is_empty() { "a device" } else { &bridge.kind }
+            ),
+        ));
+    }
+    let mac = facts.pod_mac.clone().unwrap_or_else(|| settings.mac.unwrap_or_else(|| owner.mac()).to_string());
+    let (ips, routes) = match lease {
+        Some(lease) => gateways(settings, lease)?,
+        None => (Vec::new(), Vec::new()),
+    };
+    let mut resources = Vec::new();
+    if let Some(lease) = lease {
+        resources.push(
+            Lease { source: lease.source.clone(), addresses: ips.iter().map(|ip| ip.address).collect() }.into(),
+        );
+    }
+    resources.extend(link_resources(settings, request, owner, facts, &mac));
+    resources.extend(container_resources(settings, request, &ips, &routes));
+    resources.extend(host_resources(settings, owner, facts, &ips)?);
+    resources.extend(rules(settings, owner, facts, &mac, &ips));
+    if !settings.disable_container_interface {
+        resources.push(Readiness { port: facts.host_link.clone() }.into());
+    }
+    if !ips.is_empty() {
+        let addresses = ips.iter().map(|ip| ip.address.ip()).collect();
+        resources.push(Announcement { link: request.ifname.clone(), mac: mac.clone(), addresses }.into());
+    }
+    Ok(Plan { resources, result: result(settings, request, facts, lease, &mac, ips, routes) })
+}
+
+/// Gateways and default routes as the reference plugin works them out of what IPAM gave.
+fn gateways(settings: &Settings, lease: &Leased) -> Result<(Vec<IpConfig>, Vec<Route>), Error> {
+    if lease.ips.is_empty() {
+        return Err(Error::config("ipam", "the IPAM plugin gave no address; attach without ipam for layer 2 only"));
+    }
+    let mut ips = lease.ips.clone();
+    let mut routes = lease.routes.clone();
+    for v6 in [false, true] {
+        let mut default_found =
+            routes.iter().any(|route| route.gw.is_some() && route.dst.prefix() == 0 && route.dst.is_ipv6() == v6);
+        for ip in ips.iter_mut().filter(|ip| ip.address.is_ipv6() == v6) {
+            ip.interface = Some(2);
+            if ip.gateway.is_none() && settings.gateway {
+                ip.gateway = first_address(ip.address);
+            }
+            if settings.default_gateway && !default_found {
+                routes.push(Route { gw: ip.gateway, ..default_route(v6)? });
+                default_found = true;
+            }
+            if v6 && settings.mtu.is_some_and(|mtu| mtu < IPV6_MTU) {
+                return Err(Error::config(
+                    "mtu",
+                    format!("IPv6 address {} needs an MTU of at least {IPV6_MTU} bytes", ip.address),
+                ));
+            }
+        }
+    }
+    Ok((ips, routes))
+}
+
+fn default_route(v6: bool) -> Result<Route, Error> {
+    let any: IpAddr = if v6 { std::net::Ipv6Addr::UNSPECIFIED.into() } else { std::net::Ipv4Addr::UNSPECIFIED.into() };
+    let dst = IpNetwork::new(any, 0).map_err(|error| Error::config("ipam.routes", error.to_string()))?;
+    Ok(Route { dst, gw: None, mtu: None, advmss: None, priority: None, table: None, scope: None })
+}
+
+/// The first address of a subnet after its own, which is the gateway's by custom.
+fn first_address(subnet: IpNetwork) -> Option<IpAddr> {
+    match subnet {
+        IpNetwork::V4(net) => u32::from(net.network()).checked_add(1).map(|bits| std::net::Ipv4Addr::from(bits).into()),
+        IpNetwork::V6(net) => u128::from(net.network()).checked_add(1).map(|bits| std::net::Ipv6Addr::from(bits).into()),
+    }
+}
+
+fn link_resources(settings: &Settings, request: &Request, owner: &Owner, facts: &Facts, mac: &str) -> Vec<Resource> {
+    let mut resources: Vec<Resource> = vec![
+        Bridge {
+            name: settings.bridge.clone(),
+            mtu: settings.mtu,
+            vlan_filtering: settings.filters_vlans(),
+            promiscuous: settings.promiscuous,
+        }
+        .into(),
+        Veth {
+            host: facts.host_link.clone(),
+            pod: request.ifname.clone(),
+            mac: mac.to_owned(),
+            mtu: settings.mtu,
+            bridge: Some(settings.bridge.clone()),
+            hairpin: settings.hairpin,
+            isolated: settings.port_isolation,
+            owner: owner.text(),
+        }
+        .into(),
+    ];
+    if settings.filters_vlans() {
+        resources.push(
+            PortVlan {
+                port: facts.host_link.clone(),
+                bridge: settings.bridge.clone(),
+                // A trunk without a VLAN of its own has VLAN 1 for untagged frames.
+                native: settings.vlan.or(Some(1)),
+                tagged: settings.trunk.clone(),
+                keep_default: settings.preserve_default_vlan,
+            }
+            .into(),
+        );
+    }
+    resources
+}
+
+fn container_resources(settings: &Settings, request: &Request, ips: &[IpConfig], routes: &[Route]) -> Vec<Resource> {
+    let link = &request.ifname;
+    let mut resources = Vec::new();
+    if !ips.is_empty() {
+        resources.push(Sysctls { side: Side::Pod, values: sysctls(settings, link, ips) }.into());
+    }
+    if !settings.disable_container_interface {
+        let addresses = ips.iter().map(|ip| ip.address).collect();
+        resources.push(Addresses { link: link.clone(), addresses }.into());
+    }
+    for route in routes {
+        let via = route.gw.or_else(|| {
+            ips.iter()
+                .filter(|ip| ip.address.is_ipv6() == route.dst.is_ipv6())
+                .find_map(|ip| ip.gateway)
+        });
+        resources.push(
+            PodRoute {
+                link: link.clone(),
+                route: KernelRoute {
+                    to: route.dst,
+                    via,
+                    mtu: route.mtu,
+                    advmss: route.advmss,
+                    priority: route.priority,
+                    table: route.table,
+                    scope: route.scope,
+                },
+            }
+            .into(),
+        );
+    }
+    resources
+}
+
+/// The sysctls that the reference plugin leaves in the container.
+fn sysctls(settings: &Settings, link: &str, ips: &[IpConfig]) -> Vec<Setting> {
+    let set = |name: String, value: &str, required| Setting { name, value: value.to_owned(), required };
+    let v6 = |interface: &str, key: &str| format!("net/ipv6/conf/{interface}/{key}");
+    let mut values = Vec::new();
+    if settings.enable_dad {
+        values.push(set(v6(link, "enhanced_dad"), "1", false));
+    }
+    values.push(set(v6(link, "accept_dad"), if settings.enable_dad { "1" } else { "0" }, false));
+    values.push(set(format!("net/ipv4/conf/{link}/arp_notify"), "1", false));
+    if ips.iter().any(|ip| ip.address.is_ipv6()) {
+        values.push(set(v6("lo", "disable_ipv6"), "0", true));
+        values.push(set(v6(link, "disable_ipv6"), "0", true));
+        values.push(set(v6(link, "keep_addr_on_down"), "1", true));
+    }
+    values
+}
+
+fn host_resources(settings: &Settings, owner: &Owner, facts: &Facts, ips: &[IpConfig]) -> Result<Vec<Resource>, Error> {
+    let mut resources = Vec::new();
+    if !settings.gateway || ips.is_empty() {
+        return Ok(resources);
+    }
+    let (link, present) = match settings.vlan {
+        Some(vlan) => {
+            let name = format!("{}.{vlan}", settings.bridge);
+            crate::protocol::names::interface_name(&name).map_err(|error| {
+                Error::config("bridge", format!("the VLAN's interface would be called {name}: {error}; use a shorter name"))
+            })?;
+            let shared = Owner {
+                network: owner.network.clone(),
+                container_id: settings.bridge.clone(),
+                ifname: name.clone(),
+            };
+            resources.push(
+                VlanGateway {
+                    bridge: settings.bridge.clone(),
+                    name: name.clone(),
+                    port: shared.host_link(0),
+                    vlan,
+                    keep_default: settings.preserve_default_vlan,
+                }
+                .into(),
+            );
+            (name, &facts.vlan_interface)
+        }
+        None => (settings.bridge.clone(), &facts.bridge),
+    };
+    let present = present.as_ref().map(|link| link.addresses.as_slice()).unwrap_or_default();
+    for v6 in [false, true] {
+        let mut any = false;
+        for ip in ips.iter().filter(|ip| ip.address.is_ipv6() == v6) {
+            let Some(address) = ip.gateway.and_then(|gw| IpNetwork::new(gw, ip.address.prefix()).ok()) else {
+                continue;
+            };
+            any = true;
+            if let Some(other) = gateway::in_the_way(present, address).first()
+                && !present.contains(&address)
+                && !settings.force_address
+            {
+                return Err(Error::config(
+                    "bridge",
+                    format!(
+                        "{link} already has address {other}, which differs from the gateway {address}; \
+                         set forceAddress to replace it, or use another bridge"
+                    ),
+                ));
+            }
+            let seen = present.contains(&address);
+            resources.push(Gateway { link: link.clone(), address, force: settings.force_address, seen }.into());
+        }
+        if any {
+            resources.push(Forwarding { v6 }.into());
+        }
+    }
+    Ok(resources)
+}
+
+fn rules(settings: &Settings, owner: &Owner, facts: &Facts, mac: &str, ips: &[IpConfig]) -> Vec<Resource> {
+    let mut resources = Vec::new();
+    if settings.macspoofchk {
+        resources.push(
+            Guard { port: facts.host_link.clone(), mac: mac.to_owned(), owner: owner.text() }.into(),
+        );
+    }
+    if settings.ip_masq && !ips.is_empty() {
+        let addresses = ips.iter().map(|ip| ip.address).collect();
+        resources.push(match settings.ip_masq_backend {
+            Backend::Nftables => Masquerade { addresses, owner: owner.text() }.into(),
+            Backend::Iptables => IptablesMasquerade { addresses, owner: owner.clone() }.into(),
+        });
+    }
+    resources
+}
+
+fn result(
+    settings: &Settings,
+    request: &Request,
+    facts: &Facts,
+    lease: Option<&Leased>,
+    mac: &str,
+    ips: Vec<IpConfig>,
+    routes: Vec<Route>,
+) -> AddResult {
+    let on_host = |name: &str| Interface { name: name.to_owned(), ..Interface::default() };
+    let mut interfaces = vec![
+        on_host(&settings.bridge),
+        on_host(&facts.host_link),
+        Interface {
+            name: request.ifname.clone(),
+            mac: mac.to_owned(),
+            mtu: settings.mtu,
+            sandbox: request.netns.as_deref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+            ..Interface::default()
+        },
+    ];
+    if let Some(vlan) = settings.vlan
+        && settings.gateway
+        && !ips.is_empty()
+    {
+        interfaces.push(on_host(&format!("{}.{vlan}", settings.bridge)));
+    }
+    let configured: &Dns = &request.config.dns;
+    let dns = if configured.is_empty() {
+        lease.map(|lease| lease.dns.clone()).unwrap_or_default()
+    } else {
+        configured.clone()
+    };
+    AddResult { interfaces, ips, routes, dns }
+}

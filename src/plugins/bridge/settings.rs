@@ -1,0 +1,240 @@
+//! The keys of a `bridge` configuration, all those of the reference plugin's release 1.9.1.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use crate::kernel::link::Mac;
+use crate::plugins::Error;
+use crate::protocol::config::section;
+use crate::protocol::names;
+use crate::protocol::request::Request;
+
+/// The keys, as they are written.
+pub const KEYS: &[&str] = &[
+    "bridge",
+    "isGateway",
+    "isDefaultGateway",
+    "forceAddress",
+    "ipMasq",
+    "ipMasqBackend",
+    "mtu",
+    "hairpinMode",
+    "promiscMode",
+    "vlan",
+    "vlanTrunk",
+    "preserveDefaultVlan",
+    "macspoofchk",
+    "enabledad",
+    "disableContainerInterface",
+    "portIsolation",
+];
+
+/// Smallest and largest MTU of a veth pair, in bytes (`ETH_MIN_MTU`, `ETH_MAX_MTU`).
+const MTU: std::ops::RangeInclusive<u32> = 68..=65535;
+
+/// The keys as they stand in the JSON.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Keys {
+    bridge: Option<String>,
+    is_gateway: bool,
+    is_default_gateway: bool,
+    force_address: bool,
+    ip_masq: bool,
+    ip_masq_backend: Option<String>,
+    mtu: u32,
+    hairpin_mode: bool,
+    promisc_mode: bool,
+    vlan: i64,
+    vlan_trunk: Option<Vec<Trunk>>,
+    preserve_default_vlan: bool,
+    macspoofchk: bool,
+    enabledad: bool,
+    disable_container_interface: bool,
+    port_isolation: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Trunk {
+    #[serde(rename = "minID")]
+    min: Option<i64>,
+    #[serde(rename = "maxID")]
+    max: Option<i64>,
+    id: Option<i64>,
+}
+
+/// Who masquerades.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Backend {
+    /// Elements of nftables maps, over netlink.
+    #[default]
+    Nftables,
+    /// Chains of iptables as the reference plugins make them, by running iptables-restore.
+    Iptables,
+}
+
+/// A checked configuration.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Settings {
+    /// The bridge's name.
+    pub bridge: String,
+    /// The bridge gets the gateway's address.
+    pub gateway: bool,
+    /// The container gets a default route through it.
+    pub default_gateway: bool,
+    /// Another address on the bridge is replaced.
+    pub force_address: bool,
+    /// Masquerade what leaves the subnet.
+    pub ip_masq: bool,
+    /// How.
+    pub ip_masq_backend: Backend,
+    /// Bytes; the kernel's default without.
+    pub mtu: Option<u32>,
+    /// Hairpin mode of the port.
+    pub hairpin: bool,
+    /// Promiscuous mode of the bridge.
+    pub promiscuous: bool,
+    /// The container's VLAN.
+    pub vlan: Option<u16>,
+    /// VLANs carried with tags.
+    pub trunk: Vec<u16>,
+    /// The port keeps the bridge's default VLAN.
+    pub preserve_default_vlan: bool,
+    /// Drop frames with another source address.
+    pub macspoofchk: bool,
+    /// IPv6 duplicate address detection in the container.
+    pub enable_dad: bool,
+    /// The container's interface stays down.
+    pub disable_container_interface: bool,
+    /// The port reaches only the bridge itself.
+    pub port_isolation: bool,
+    /// The hardware address asked for, by capability, `args.cni` or CNI_ARGS.
+    pub mac: Option<Mac>,
+}
+
+impl Settings {
+    /// Reads and checks the configuration of a request.
+    ///
+    /// # Errors
+    /// [`Error::Config`] or a decoding error that names the key.
+    pub fn read(request: &Request) -> Result<Self, Error> {
+        let keys: Keys = section(&request.config.value, KEYS)?;
+        let layer3 = request.config.ipam.is_some();
+        let bridge = keys.bridge.filter(|name| !name.is_empty()).unwrap_or_else(|| "cni0".into());
+        names::interface_name(&bridge).map_err(|error| Error::config("bridge", error.to_string()))?;
+        if keys.hairpin_mode && keys.promisc_mode {
+            return Err(Error::config(
+                "hairpinMode",
+                "cannot be set together with promiscMode; a promiscuous bridge needs no hairpin: keep one",
+            ));
+        }
+        if keys.disable_container_interface && layer3 {
+            return Err(Error::config(
+                "disableContainerInterface",
+                "an interface that stays down can have no addresses: take ipam out, or this key",
+            ));
+        }
+        let mtu = (keys.mtu != 0).then_some(keys.mtu);
+        if mtu.is_some_and(|mtu| !MTU.contains(&mtu)) {
+            return Err(Error::config("mtu", format!("{} is not between 68 and 65535 bytes", keys.mtu)));
+        }
+        let vlan = match u16::try_from(keys.vlan) {
+            Ok(0) => None,
+            Ok(vid) if vid <= 4094 => Some(vid),
+            _ => {
+                return Err(Error::config("vlan", format!("{} is not a VLAN ID: give 1 to 4094, or 0 for none", keys.vlan)));
+            }
+        };
+        let ip_masq_backend = match keys.ip_masq_backend.as_deref() {
+            None | Some("nftables") => Backend::Nftables,
+            Some("iptables") => Backend::Iptables,
+            Some(other) => {
+                return Err(Error::config(
+                    "ipMasqBackend",
+                    format!("\"{other}\" is unknown: give \"nftables\" or \"iptables\""),
+                ));
+            }
+        };
+        Ok(Self {
+            bridge,
+            gateway: keys.is_gateway || keys.is_default_gateway,
+            default_gateway: keys.is_default_gateway,
+            force_address: keys.force_address,
+            ip_masq: keys.ip_masq && layer3,
+            ip_masq_backend,
+            mtu,
+            hairpin: keys.hairpin_mode,
+            promiscuous: keys.promisc_mode,
+            vlan,
+            trunk: trunk(keys.vlan_trunk.as_deref().unwrap_or_default())?,
+            preserve_default_vlan: keys.preserve_default_vlan,
+            macspoofchk: keys.macspoofchk,
+            enable_dad: keys.enabledad,
+            disable_container_interface: keys.disable_container_interface,
+            port_isolation: keys.port_isolation,
+            mac: requested_mac(request)?,
+        })
+    }
+
+    /// Whether the bridge must filter VLANs.
+    pub fn filters_vlans(&self) -> bool {
+        self.vlan.is_some() || !self.trunk.is_empty()
+    }
+}
+
+fn trunk(items: &[Trunk]) -> Result<Vec<u16>, Error> {
+    let mut vlans = BTreeSet::new();
+    for (position, item) in items.iter().enumerate() {
+        let id = |key: &str, value: i64| {
+            u16::try_from(value).ok().filter(|vid| (1..=4094).contains(vid)).ok_or_else(|| {
+                Error::config(
+                    format!("vlanTrunk[{position}].{key}"),
+                    format!("{value} is not a VLAN ID: give 1 to 4094"),
+                )
+            })
+        };
+        let absent = |key: &str, other: &str| {
+            Error::config(
+                format!("vlanTrunk[{position}].{key}"),
+                format!("is missing; {other} needs it, for a single VLAN use id"),
+            )
+        };
+        match (item.min, item.max) {
+            (Some(min), Some(max)) => {
+                let (first, last) = (id("minID", min)?, id("maxID", max)?);
+                if last < first {
+                    return Err(Error::config(
+                        format!("vlanTrunk[{position}].minID"),
+                        format!("{min} is greater than maxID {max}"),
+                    ));
+                }
+                vlans.extend(first..=last);
+            }
+            (None, Some(_)) => return Err(absent("minID", "maxID")),
+            (Some(_), None) => return Err(absent("maxID", "minID")),
+            (None, None) => {}
+        }
+        if let Some(single) = item.id {
+            vlans.insert(id("id", single)?);
+        }
+    }
+    Ok(vlans.into_iter().collect())
+}
+
+fn requested_mac(request: &Request) -> Result<Option<Mac>, Error> {
+    let sources = [
+        ("runtimeConfig.mac", request.config.runtime.mac.as_deref()),
+        ("args.cni.mac", request.config.cni_args.mac.as_deref()),
+        ("MAC in CNI_ARGS", request.args.mac.as_deref()),
+    ];
+    let Some((field, text)) =
+        sources.into_iter().find_map(|(field, mac)| mac.filter(|mac| !mac.is_empty()).map(|mac| (field, mac)))
+    else {
+        return Ok(None);
+    };
+    Mac::parse(text).filter(|mac| mac.is_unicast()).map(Some).ok_or_else(|| {
+        Error::config(field, format!("\"{text}\" is not a unicast hardware address such as 0a:58:0a:01:00:05"))
+    })
+}

@@ -1,0 +1,158 @@
+//! What a call can fail with, and the CNI error each becomes.
+
+use crate::engine;
+use crate::ipam::{self, delegate, host_local};
+use crate::kernel;
+use crate::protocol;
+use crate::protocol::error::{CniError, Code};
+
+/// A failed call.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request itself is wrong.
+    #[error(transparent)]
+    Protocol(#[from] protocol::error::Error),
+    /// A configuration key has a wrong value.
+    #[error("{field}: {problem}")]
+    Config {
+        /// The key's path, such as `vlanTrunk[0].minID`.
+        field: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// An environment variable has a wrong value.
+    #[error("{variable}: {problem}")]
+    Environment {
+        /// The variable.
+        variable: &'static str,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// The interface or the attachment is there already.
+    #[error("{0}")]
+    AlreadyAttached(String),
+    /// CHECK cannot find in prevResult what it must compare with.
+    #[error("prevResult: {0}")]
+    Foreign(String),
+    /// The address source failed.
+    #[error(transparent)]
+    Ipam(#[from] ipam::Error),
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    /// The answer could not be written to stdout.
+    #[error("the answer could not be written to stdout; what ADD made was removed again")]
+    Undelivered(#[source] std::io::Error),
+    /// STATUS: the node cannot serve ADD.
+    #[error("{0}")]
+    NotAvailable(String),
+}
+
+impl From<kernel::Error> for Error {
+    fn from(error: kernel::Error) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+impl Error {
+    /// A wrong configuration key.
+    pub fn config(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Config { field: field.into(), problem: problem.into() }
+    }
+
+    /// The error as the runtime sees it.
+    pub fn to_cni(&self) -> CniError {
+        match self {
+            Self::Protocol(error) => error.to_cni(),
+            Self::Config { .. } => {
+                CniError::new(Code::InvalidConfig, format!("invalid network configuration: {self}"), "")
+            }
+            Self::Environment { .. } => {
+                CniError::new(Code::InvalidEnvironment, format!("invalid environment: {self}"), "")
+            }
+            Self::AlreadyAttached(text) => CniError::new(Code::AlreadyAttached, text, ""),
+            Self::Foreign(_) => CniError::new(
+                Code::InvalidConfig,
+                self.to_string(),
+                "CHECK needs the result that ADD gave for this very attachment",
+            ),
+            Self::Ipam(error) => of_ipam(error),
+            Self::Engine(error) => of_engine(error),
+            Self::Undelivered(source) => CniError::new(Code::Io, self.to_string(), source.to_string()),
+            Self::NotAvailable(text) => CniError::new(Code::NotAvailable, text, ""),
+        }
+    }
+}
+
+fn of_ipam(error: &ipam::Error) -> CniError {
+    match error {
+        ipam::Error::HostLocal(inner) => CniError::new(host_local_code(inner), inner.to_string(), causes(inner)),
+        ipam::Error::Delegate(delegate::Error::Failed { plugin, error }) => CniError {
+            msg: format!("IPAM plugin {plugin}: {}", error.msg),
+            ..error.clone()
+        },
+        ipam::Error::Delegate(inner) => CniError::new(Code::Delegate, inner.to_string(), causes(inner)),
+        other => CniError::new(Code::Delegate, other.to_string(), causes(other)),
+    }
+}
+
+fn host_local_code(error: &host_local::Error) -> Code {
+    use host_local::Error as E;
+    match error {
+        E::Exhausted { .. } => Code::AddressesExhausted,
+        E::Taken { .. } | E::Outside { .. } => Code::AddressUnavailable,
+        E::AlreadyLeased { .. } => Code::AlreadyAttached,
+        E::Io { .. } => Code::Io,
+        _ => Code::InvalidConfig,
+    }
+}
+
+fn of_engine(error: &engine::Error) -> CniError {
+    let (code, hint) = match error {
+        engine::Error::Kernel(inner) => of_kernel(inner),
+        engine::Error::Legacy(_) => (Code::Kernel, ""),
+        engine::Error::Conflict(_) => (Code::InvalidConfig, ""),
+        engine::Error::Drift(_) => (Code::CheckFailed, ""),
+        engine::Error::State { .. } => (Code::Io, ""),
+        engine::Error::Panicked(_) => (Code::Internal, "this is a defect; please report it with the log"),
+        engine::Error::Lease(_) => (Code::Io, ""),
+        engine::Error::Incomplete(_) => (
+            Code::RemovalIncomplete,
+            "the record is kept: the next DEL or GC tries again",
+        ),
+        engine::Error::UndoFailed { .. } => (
+            Code::RemovalIncomplete,
+            "the record is kept: the next DEL or GC finishes the job",
+        ),
+    };
+    CniError::new(code, error.to_string(), hint)
+}
+
+fn of_kernel(error: &kernel::Error) -> (Code, &'static str) {
+    use nix::errno::Errno;
+    match error {
+        kernel::Error::Missing { .. } => (
+            Code::MissingFeature,
+            "use a kernel with that feature, load its module, or take the key out of the configuration",
+        ),
+        kernel::Error::Nft(kernel::nft::Error::Unsupported { .. }) => (
+            Code::MissingFeature,
+            "use a kernel with nf_tables, load its module, or take ipMasq and macspoofchk out of the configuration",
+        ),
+        kernel::Error::Refused { errno: Errno::EPERM | Errno::EACCES, .. } => (
+            Code::Kernel,
+            "run as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN in the user namespace that owns both network namespaces",
+        ),
+        _ => (Code::Kernel, ""),
+    }
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = Vec::new();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text.push(error.to_string());
+        next = error.source();
+    }
+    text.join(": ")
+}

@@ -1,0 +1,242 @@
+//! The network configuration of one plugin, as the runtime gives it on stdin (CNI spec 1.1.0,
+//! section 1 and section 3, "Deriving request configuration"; CONVENTIONS).
+//!
+//! Keys that only one plugin knows stay in [`NetworkConfig::value`]; a plugin reads its own with
+//! [`section`].
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+pub use super::address::{RequestedIp, cidr, optional_cidr, optional_ip};
+pub use super::keys::{filled, member, section, section_at};
+pub use super::runtime_config::{
+    Bandwidth, CniArgs, Label, PortMapping, RuntimeConfig, RuntimeDns,
+};
+
+use super::error::Error;
+use super::names;
+use super::render::AnyForm;
+use super::result::{AddResult, Dns};
+use super::version::Version;
+
+/// A network configuration whose common keys have been read and checked.
+#[derive(Debug, Clone)]
+pub struct NetworkConfig {
+    /// `cniVersion`; what results and errors must speak.
+    pub version: Version,
+    /// `name`: the network's name, fit to be part of a path.
+    pub name: String,
+    /// `type`: the plugin's name, fit to be the name of a file.
+    pub plugin_type: String,
+    /// `ipam`; absent if its `type` is absent or empty.
+    pub ipam: Option<Value>,
+    /// `dns`.
+    pub dns: Dns,
+    /// `prevResult`, in whichever form it came.
+    pub prev_result: Option<AddResult>,
+    /// `runtimeConfig`: what the runtime gives for `capabilities`.
+    pub runtime: RuntimeConfig,
+    /// `args.cni`.
+    pub cni_args: CniArgs,
+    /// `cni.dev/valid-attachments`, or `cni.dev/attachments` of some runtimes. Absent is not the same as empty: without the list nothing is
+    /// known about what is valid.
+    pub valid_attachments: Option<Vec<ValidAttachment>>,
+    /// `logFile`: where to append the log.
+    pub log_file: Option<PathBuf>,
+    /// `logLevel`.
+    pub log_level: Option<String>,
+    /// `stateDir`, a key of causeway's own: the folder for its records; absolute.
+    pub state_dir: Option<PathBuf>,
+    /// The whole object.
+    pub value: Value,
+    /// Stdin as it came, to be handed to a delegated plugin unaltered.
+    pub bytes: Vec<u8>,
+}
+
+/// One of `cni.dev/valid-attachments`: an attachment that GC must leave alone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+pub struct ValidAttachment {
+    /// CNI_CONTAINERID of its ADD.
+    #[serde(rename = "containerID")]
+    pub container_id: String,
+    /// CNI_IFNAME of its ADD.
+    pub ifname: String,
+}
+
+/// The version alone, read first so that every later error can be answered in it.
+#[derive(Deserialize)]
+struct VersionKey {
+    #[serde(rename = "cniVersion", default)]
+    cni_version: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Keys {
+    name: String,
+    r#type: String,
+    ipam: Option<Map<String, Value>>,
+    dns: Dns,
+    prev_result: Option<AnyForm>,
+    runtime_config: RuntimeConfig,
+    #[serde(rename = "cni.dev/valid-attachments")]
+    valid_attachments: Option<Vec<ValidAttachment>>,
+    #[serde(rename = "cni.dev/attachments")]
+    attachments: Option<Vec<ValidAttachment>>,
+    #[serde(deserialize_with = "filled")]
+    log_file: Option<String>,
+    #[serde(deserialize_with = "filled")]
+    log_level: Option<String>,
+    #[serde(deserialize_with = "filled")]
+    state_dir: Option<String>,
+}
+
+impl NetworkConfig {
+    /// Reads and checks a configuration.
+    ///
+    /// # Errors
+    /// [`Error::NoConfiguration`] and [`Error::Json`] if `bytes` are not JSON;
+    /// [`Error::UnsupportedVersion`]; [`Error::MissingKey`], [`Error::KeyName`] and [`Error::Key`]
+    /// for the keys. Once the version is known, errors come as [`Error::Spoken`].
+    pub fn read(bytes: Vec<u8>) -> Result<Self, Error> {
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Err(Error::NoConfiguration);
+        }
+        let value: Value = serde_json::from_slice(&bytes).map_err(Error::Json)?;
+        let key: VersionKey = section(&value, &[])?;
+        let version = Version::of_configuration(key.cni_version.as_deref())?;
+        Self::of_version(version, value, bytes).map_err(|error| error.spoken_in(version))
+    }
+
+    /// What VERSION needs of stdin, which is no more than `cniVersion`: bytes that are not a
+    /// configuration are as good as none.
+    pub fn of_version_request(bytes: Vec<u8>) -> Self {
+        let value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let version = member(&value, "cniVersion")
+            .and_then(Value::as_str)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(Version::CURRENT);
+        Self {
+            version,
+            name: String::new(),
+            plugin_type: String::new(),
+            ipam: None,
+            dns: Dns::default(),
+            prev_result: None,
+            runtime: RuntimeConfig::default(),
+            cni_args: CniArgs::default(),
+            valid_attachments: None,
+            log_file: None,
+            log_level: None,
+            state_dir: None,
+            value,
+            bytes,
+        }
+    }
+
+    /// `cniVersion` as it was written, for [`super::version::version_reply`].
+    pub fn given_version(&self) -> Option<&str> {
+        member(&self.value, "cniVersion").and_then(Value::as_str)
+    }
+
+    /// The whole object of `args.cni`, for plugins that know more of its keys than [`CniArgs`].
+    pub fn cni_args_value(&self) -> Option<&Value> {
+        member(member(&self.value, "args")?, "cni")
+    }
+
+    fn of_version(version: Version, value: Value, bytes: Vec<u8>) -> Result<Self, Error> {
+        let keys: Keys = section(&value, &[])?;
+        if keys.name.is_empty() {
+            return Err(Error::MissingKey {
+                key: "name",
+                expected: "the network's name",
+            });
+        }
+        names::network_name(&keys.name).map_err(at("name"))?;
+        if keys.r#type.is_empty() {
+            return Err(Error::MissingKey {
+                key: "type",
+                expected: "the plugin's name, such as \"bridge\"",
+            });
+        }
+        names::plugin_type(&keys.r#type).map_err(at("type"))?;
+        if let Some(folder) = &keys.state_dir
+            && !Path::new(folder).is_absolute()
+        {
+            return Err(Error::Key {
+                path: "stateDir".to_owned(),
+                reason: format!("must be an absolute path, but is {folder:?}"),
+            });
+        }
+        // `args` may hold anything, and what is not understood there is to be ignored; only
+        // `args.cni` has a meaning.
+        let cni_args = match member(&value, "args").and_then(|args| member(args, "cni")) {
+            Some(args) => section_at("args.cni", args, &[])?,
+            None => CniArgs::default(),
+        };
+        let prev_result = keys.prev_result.map(AnyForm::into_result).transpose();
+        Ok(Self {
+            version,
+            name: keys.name,
+            plugin_type: keys.r#type,
+            ipam: ipam(keys.ipam)?,
+            dns: keys.dns,
+            prev_result: prev_result.map_err(|error| below("prevResult", error))?,
+            runtime: keys.runtime_config,
+            cni_args,
+            // The specification called the key so for a while, and libcni sends both.
+            valid_attachments: keys.valid_attachments.or(keys.attachments),
+            log_file: keys.log_file.map(PathBuf::from),
+            log_level: keys.log_level,
+            state_dir: keys.state_dir.map(PathBuf::from),
+            value,
+            bytes,
+        })
+    }
+}
+
+/// The section, unless it names no plugin.
+fn ipam(section: Option<Map<String, Value>>) -> Result<Option<Value>, Error> {
+    let Some(section) = section.map(Value::Object) else {
+        return Ok(None);
+    };
+    #[derive(Deserialize)]
+    struct TypeKey {
+        #[serde(default)]
+        r#type: String,
+    }
+    let key: TypeKey = section_at("ipam", &section, &[])?;
+    if key.r#type.is_empty() {
+        return Ok(None);
+    }
+    names::plugin_type(&key.r#type).map_err(at("ipam.type"))?;
+    Ok(Some(section))
+}
+
+fn at(path: &'static str) -> impl Fn(names::NameError) -> Error {
+    move |problem| Error::KeyName {
+        path: path.to_owned(),
+        problem,
+    }
+}
+
+fn below(parent: &str, error: Error) -> Error {
+    match error {
+        Error::Key { path, reason } => Error::Key {
+            path: format!("{parent}.{path}"),
+            reason,
+        },
+        error => error,
+    }
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+mod tests;

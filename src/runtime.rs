@@ -1,0 +1,121 @@
+//! A call by a runtime: environment and stdin in; a result, an error or nothing on stdout.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use nix::errno::Errno;
+
+use crate::logging;
+use crate::plugins::{self, Deliver, Error};
+use crate::protocol::error::{CniError, Code};
+use crate::protocol::request::{Request, Verb};
+use crate::protocol::version::Version;
+
+/// Stdout, which gets one text at most: the result or the error.
+struct Stdout;
+
+impl Deliver for Stdout {
+    fn deliver(&mut self, text: &str) -> io::Result<()> {
+        let stdout = io::stdout();
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            match nix::unistd::write(stdout.as_fd(), rest) {
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the environment or the arguments ask for the plan instead of the deed.
+fn wants_explanation(arguments: &[OsString]) -> bool {
+    let by_variable =
+        std::env::var_os("CAUSEWAY_EXPLAIN").is_some_and(|value| !value.is_empty() && value != "0");
+    by_variable || arguments.iter().any(|argument| argument == "--explain")
+}
+
+/// Whether this is a runtime's call: no arguments but `--explain`, and either CNI_COMMAND or no
+/// terminal.
+pub fn is_calling(arguments: &[OsString]) -> bool {
+    let plain = arguments.iter().skip(1).all(|argument| argument == "--explain");
+    let command = std::env::var_os("CNI_COMMAND").is_some_and(|command| !command.is_empty());
+    plain && (command || !io::stdin().is_terminal() || arguments.len() > 1)
+}
+
+/// Serves the call.
+pub fn serve(program: &str, arguments: &[OsString]) -> ExitCode {
+    logging::start();
+    std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
+    let start = Instant::now();
+    let mut request = None;
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        let read = Request::read(&|name| std::env::var_os(name), &mut io::stdin().lock());
+        let read = request.insert(read.map_err(Error::from)?);
+        logging::configure(read.config.log_level.as_deref(), read.config.log_file.as_deref());
+        if wants_explanation(arguments) {
+            return explain(program, read);
+        }
+        (plugins::named(program, &read.config.plugin_type).run)(read, &mut Stdout)
+    }));
+    let done = match done {
+        Ok(done) => done.map_err(|error| error.to_cni()),
+        Err(_) => Err(CniError::new(
+            Code::Internal,
+            "causeway itself failed; the next DEL or GC removes what this call has left",
+            "this is a defect; please report it with the log",
+        )),
+    };
+    report(request.as_ref(), start, &done);
+    let Err(mut error) = done else { return ExitCode::SUCCESS };
+    if error.cni_version.is_empty() {
+        let version = request.map_or(Version::CURRENT, |request| request.config.version);
+        error.cni_version = version.to_string();
+    }
+    if let Err(failure) = Stdout.deliver(&error.to_json()) {
+        log::error!("the error could not be written to stdout: {failure}");
+    }
+    ExitCode::FAILURE
+}
+
+fn explain(program: &str, request: &Request) -> Result<(), Error> {
+    if request.verb != Verb::Add {
+        return Err(Error::Environment {
+            variable: "CNI_COMMAND",
+            problem: format!("only ADD can be explained, not {}", request.verb),
+        });
+    }
+    let plan = (plugins::named(program, &request.config.plugin_type).explain)(request)?;
+    let mut text = format!(
+        "ADD of {} on network {} as {} would:\n",
+        request.container_id, request.config.name, request.ifname
+    );
+    for (number, resource) in plan.resources.iter().enumerate() {
+        text.push_str(&format!("{:3}. {}\n", number + 1, resource.kind().describe()));
+    }
+    text.push_str("Nothing was changed.\n");
+    Stdout.deliver(&text).map_err(Error::Undelivered)
+}
+
+/// One line for every call.
+fn report(request: Option<&Request>, start: Instant, done: &Result<(), CniError>) {
+    let took = start.elapsed().as_micros();
+    let what = request.map(|request| {
+        format!(
+            "{} network={} container={} interface={}",
+            request.verb, request.config.name, request.container_id, request.ifname
+        )
+    });
+    let what = what.as_deref().unwrap_or("unreadable request");
+    match done {
+        Ok(()) => log::info!("{what} took={took}us ok"),
+        Err(error) => {
+            log::error!("{what} took={took}us failed code={}: {} {}", error.code, error.msg, error.details);
+        }
+    }
+}

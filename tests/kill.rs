@@ -1,0 +1,182 @@
+//! What a killed plugin left is removed afterwards, and many plugins at once do no harm.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod harness;
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use harness::call::{Call, Outcome, Plugin, await_end};
+use harness::config::everything;
+use harness::snapshot::nothing_stays;
+use harness::{Host, Pod};
+
+const BRIDGE: Plugin = Plugin::Causeway("bridge");
+
+/// How a kill is answered.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Delete,
+    Collect,
+    AddAgain,
+}
+
+/// Kills ADD at ever later moments, from its start until after its end, and cleans up each time.
+fn kill_and(answer: Answer) {
+    const KILLS: u32 = 40;
+    let host = Host::new();
+    let (other, pod) = (host.pod("green"), host.pod("blue"));
+    let config = everything();
+    let beside = other.call(BRIDGE, &config);
+    let result = beside.add();
+    let call = pod.call(BRIDGE, &config);
+    let longest = (0..3).map(|_| time_of_add(&call)).max().unwrap();
+    let step = (longest / KILLS * 6 / 5).max(Duration::from_micros(50));
+    let before = (host.snapshot(), pod.snapshot());
+    let mut cut_short = 0;
+    for kill in 0..KILLS {
+        let ended = killed_add(&call, step * kill);
+        cut_short += u32::from(ended.status.is_none());
+        let when = format!("after a kill {:?} into ADD, answered by {answer:?}", step * kill);
+        match answer {
+            Answer::Delete => call.del(),
+            Answer::Collect => host.call(BRIDGE, &config).gc(&[("id-green", "eth0")]),
+            Answer::AddAgain => {
+                // Whether the killed ADD is undone or counts as attached, DEL and ADD must work.
+                let outcome = call.run("ADD");
+                let outcome = if outcome.status == Some(0) {
+                    outcome
+                } else {
+                    outcome.fails(103, &["id-blue"]);
+                    call.del();
+                    call.run("ADD")
+                };
+                assert_eq!(outcome.status, Some(0), "{when}: {outcome}");
+                call.check(&outcome.success()).silence();
+                call.del();
+            }
+        }
+        nothing_stays(&before, &pod, &when);
+    }
+    assert!(cut_short >= KILLS / 4, "only {cut_short} of {KILLS} kills hit a running ADD");
+    beside.check(&result).silence();
+    assert!(other.reaches("10.88.0.1"));
+}
+
+fn time_of_add(call: &Call<'_>) -> Duration {
+    let start = Instant::now();
+    call.add();
+    let took = start.elapsed();
+    call.del();
+    took
+}
+
+/// Starts ADD and kills it `delay` after that.
+fn killed_add(call: &Call<'_>, delay: Duration) -> Outcome {
+    let start = Instant::now();
+    let mut child = call.spawn("ADD", Stdio::piped());
+    while start.elapsed() < delay {
+        std::hint::spin_loop();
+    }
+    let _ = child.kill();
+    Outcome::new("killed ADD".to_owned(), &await_end(child))
+}
+
+#[test]
+fn killed_then_deleted() {
+    kill_and(Answer::Delete);
+}
+
+#[test]
+fn killed_then_collected() {
+    if !harness::testing_reference() {
+        kill_and(Answer::Collect);
+    }
+}
+
+#[test]
+fn killed_then_added_again() {
+    kill_and(Answer::AddAgain);
+}
+
+/// DEL killed at ever later moments; another DEL finishes it.
+#[test]
+fn a_killed_del_is_finished_by_another() {
+    const KILLS: u32 = 30;
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let call = pod.call(BRIDGE, &everything());
+    call.add();
+    let start = Instant::now();
+    call.del();
+    let step = start.elapsed() / KILLS * 6 / 5;
+    let before = (host.snapshot(), pod.snapshot());
+    for kill in 0..KILLS {
+        call.add();
+        let start = Instant::now();
+        let mut child = call.spawn("DEL", Stdio::piped());
+        while start.elapsed() < step * kill {
+            std::hint::spin_loop();
+        }
+        let _ = child.kill();
+        await_end(child);
+        call.del();
+        nothing_stays(
+            &before,
+            &pod,
+            &format!("after a kill {:?} into DEL and another DEL", step * kill),
+        );
+    }
+}
+
+/// Many at once: leases are not handed out twice, and nothing stays when all are gone.
+#[test]
+fn many_at_once() {
+    const PODS: usize = 24;
+    let host = Host::new();
+    let config = everything();
+    // The first one makes what is shared.
+    let first = host.pod("first");
+    first.call(BRIDGE, &config).add();
+    let before = (host.snapshot(), first.snapshot());
+    let pods: Vec<Pod<'_>> = (0..PODS).map(|index| host.pod(&format!("pod{index}"))).collect();
+    let calls: Vec<Call<'_>> = pods.iter().map(|pod| pod.call(BRIDGE, &config)).collect();
+    let ends = |verb: &str| -> Vec<Outcome> {
+        let children: Vec<_> = calls.iter().map(|call| call.spawn(verb, Stdio::piped())).collect();
+        children.into_iter().map(|child| Outcome::new(verb.to_owned(), &await_end(child))).collect()
+    };
+    let mut addresses: Vec<String> = ends("ADD")
+        .iter()
+        .map(|outcome| outcome.success()["ips"][0]["address"].as_str().unwrap().to_owned())
+        .collect();
+    addresses.sort();
+    addresses.dedup();
+    assert_eq!(addresses.len(), PODS, "an address was handed out twice: {addresses:?}");
+    for pod in &pods {
+        assert!(pod.reaches("10.88.0.1"), "{} does not reach the gateway", pod.name);
+    }
+    for outcome in ends("DEL") {
+        outcome.silence();
+    }
+    nothing_stays(&before, &first, "after many came and went at once");
+}
+
+/// Many at once on a bare host: one of them makes the bridge, all of them get it.
+#[test]
+fn many_at_once_on_a_bare_host() {
+    const PODS: usize = 8;
+    for _ in 0..3 {
+        let host = Host::new();
+        let config = everything();
+        let pods: Vec<Pod<'_>> = (0..PODS).map(|index| host.pod(&format!("pod{index}"))).collect();
+        let calls: Vec<Call<'_>> = pods.iter().map(|pod| pod.call(BRIDGE, &config)).collect();
+        let children: Vec<_> = calls.iter().map(|call| call.spawn("ADD", Stdio::piped())).collect();
+        for child in children {
+            Outcome::new("ADD".to_owned(), &await_end(child)).success();
+        }
+        for pod in &pods {
+            assert!(pod.reaches("10.88.0.1") && pod.reaches("fd00:88::1"), "{}", pod.name);
+        }
+    }
+}
