@@ -18,7 +18,11 @@ use crate::kernel::{self, legacy};
 /// # Errors
 /// The kernel's refusal, or that of iptables-legacy where that is in use.
 pub fn remove(owner: &Owner, node: &mut Node<'_>) -> Result<(), Error> {
-    let nft = node.nft()?;
+    let nft = match node.nft() {
+        // A kernel without nf_tables has no rules of any backend that would be ours to remove.
+        Err(kernel::Error::Nft(kernel::nft::Error::Unsupported { .. })) => return Ok(()),
+        nft => nft?,
+    };
     legacy::remove_masquerade(nft, &owner.network, &owner.container_id, &owner.ifname)
         .map_err(Error::Legacy)?;
     legacy::remove_macspoof(nft, &owner.container_id, &owner.ifname).map_err(Error::Legacy)

@@ -56,8 +56,20 @@ impl Kind for PortVlan {
         Ok(Made::Now)
     }
 
-    fn verify(&self, _node: &mut Node<'_>) -> Result<Vec<String>, Error> {
-        Ok(Vec::new())
+    fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
+        let Some(port) = node.host_link(&self.port)? else {
+            return Ok(vec![format!("{} is not on the host", self.port)]);
+        };
+        let carried = vlan::list(&mut node.host, port.index)?;
+        let wanted = self.native.map(|vid| (vid, true)).into_iter();
+        let tagged = self.tagged.iter().filter(|vid| Some(**vid) != self.native);
+        let wanted = wanted.chain(tagged.map(|vid| (*vid, false)));
+        Ok(wanted
+            .filter(|(vid, native)| {
+                !carried.iter().any(|one| one.vid == *vid && (one.native || !native))
+            })
+            .map(|(vid, _)| format!("{} does not carry VLAN {vid}", self.port))
+            .collect())
     }
 
     fn remove(&self, _node: &mut Node<'_>) -> Result<(), Error> {

@@ -37,6 +37,16 @@ pub enum Error {
         /// What is there.
         found: Found,
     },
+    /// There are as many network namespaces as there may be (`ENOSPC` of unshare(2)).
+    #[error(
+        "{}: there are as many network namespaces as the sysctl user.max_net_namespaces allows; \
+         raise it, or delete some",
+        path.display()
+    )]
+    Full {
+        /// The path of the namespace that could not be made.
+        path: PathBuf,
+    },
     /// A name that cannot be a file's.
     #[error("{name:?} cannot name a network namespace: {problem}")]
     Name {

@@ -34,12 +34,12 @@ const ATTEMPTS: usize = 8;
 /// leave an empty file, which [`list`] shows and [`delete`] removes.
 ///
 /// # Errors
-/// [`Error::Name`], [`Error::Exists`], [`Error::Occupied`], or [`Error::Io`] with the kernel's
-/// refusal.
+/// [`Error::Name`], [`Error::Exists`], [`Error::Occupied`], [`Error::Full`], or [`Error::Io`] with
+/// the kernel's refusal.
 pub fn create(directory: &Path, name: &str) -> Result<PathBuf, Error> {
     let path = path_of(directory, name)?;
     prepare(directory)?;
-    let file = OpenOptions::new().write(true).create_new(true).mode(0).open(&path);
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o000).open(&path);
     drop(file.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => taken(&path),
         _ => Error::io(&path, "make the file", error),
@@ -214,8 +214,10 @@ fn open_directory(directory: &Path) -> Result<File, Error> {
 fn mount_new(path: &Path) -> Result<(), Error> {
     let none: Option<&str> = None;
     let make = || {
-        unshare(CloneFlags::CLONE_NEWNET)
-            .map_err(|errno| Error::io(path, "make a network namespace", errno))?;
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| match errno {
+            Errno::ENOSPC => Error::Full { path: path.to_owned() },
+            other => Error::io(path, "make a network namespace", other),
+        })?;
         mount(Some(OF_THIS_THREAD), path, none, MsFlags::MS_BIND, none)
             .map_err(|errno| Error::io(path, "mount the network namespace", errno))
     };
