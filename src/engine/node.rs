@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use nix::errno::Errno;
+
 use crate::kernel::link::{self, Link};
 use crate::kernel::netlink::RouteSocket;
 use crate::kernel::netns::Namespace;
@@ -50,20 +52,21 @@ pub struct Node<'a> {
     pub rules: nft::Change,
     /// Who keeps the leases.
     pub leases: Option<&'a dyn LeaseKeeper>,
+    home: Namespace,
     nft: Option<nft::Socket>,
     links: HashMap<String, Link>,
     pod_links: HashMap<String, u32>,
 }
 
 impl<'a> Node<'a> {
-    /// Opens the sockets; the calling thread must be in the host's namespace.
+    /// Opens the sockets. `home` is the host's namespace, in which the calling thread is.
     ///
     /// # Errors
     /// When a socket cannot be opened or the namespace not be entered.
-    pub fn open(pod: Option<Namespace>, leases: Option<&'a dyn LeaseKeeper>) -> Result<Self, Error> {
+    pub fn open(home: Namespace, pod: Option<Namespace>, leases: Option<&'a dyn LeaseKeeper>) -> Result<Self, Error> {
         let pod = match pod {
             Some(namespace) => {
-                let route = namespace.enter(RouteSocket::open)??;
+                let route = namespace.enter_from(&home, RouteSocket::open)??;
                 Some(Pod { namespace, route })
             }
             None => None,
@@ -73,6 +76,7 @@ impl<'a> Node<'a> {
             pod,
             rules: nft::Change::default(),
             leases,
+            home,
             nft: None,
             links: HashMap::new(),
             pod_links: HashMap::new(),
@@ -84,7 +88,7 @@ impl<'a> Node<'a> {
     /// # Errors
     /// When it is gone.
     pub fn pod(&mut self) -> Result<&mut Pod, Error> {
-        self.pod.as_mut().ok_or_else(|| Error::TimedOut("the container's namespace is gone".into()))
+        self.pod.as_mut().ok_or_else(gone)
     }
 
     /// The socket of one side.
@@ -105,7 +109,10 @@ impl<'a> Node<'a> {
     pub fn within<T>(&mut self, side: Side, work: impl FnOnce() -> T) -> Result<T, Error> {
         match side {
             Side::Host => Ok(work()),
-            Side::Pod => Ok(self.pod()?.namespace.enter(work)?),
+            Side::Pod => match &self.pod {
+                Some(pod) => Ok(pod.namespace.enter_from(&self.home, work)?),
+                None => Err(gone()),
+            },
         }
     }
 
@@ -147,11 +154,7 @@ impl<'a> Node<'a> {
             Side::Host => self.host_link(name)?,
             Side::Pod => link::find(&mut self.pod()?.route, name)?,
         };
-        found.ok_or_else(|| Error::Refused {
-            doing: format!("find link {name}"),
-            errno: nix::errno::Errno::ENODEV,
-            said: None,
-        })
+        found.ok_or_else(|| absent(name))
     }
 
     /// The index of a link in the container, remembered from the last look.
@@ -162,7 +165,8 @@ impl<'a> Node<'a> {
         if let Some(index) = self.pod_links.get(name) {
             return Ok(*index);
         }
-        let index = self.link(Side::Pod, name)?.index;
+        let found = link::index(&self.pod()?.route, name)?;
+        let index = found.ok_or_else(|| absent(name))?;
         self.pod_links.insert(name.to_owned(), index);
         Ok(index)
     }
@@ -201,4 +205,12 @@ impl<'a> Node<'a> {
         let change = std::mem::take(&mut self.rules);
         Ok(self.nft()?.commit(&change)?)
     }
+}
+
+fn absent(name: &str) -> Error {
+    Error::Refused { doing: format!("find link {name}"), errno: Errno::ENODEV, said: None }
+}
+
+fn gone() -> Error {
+    Error::TimedOut("the container's namespace is gone".into())
 }

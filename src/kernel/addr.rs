@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::address::{
-    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
-};
+use netlink_packet_route::address::AddressMessage;
 use rtnetlink::AddressMessageBuilder;
 
+use super::attr;
 use super::error::Error;
 use super::netlink::{RouteSocket, flags};
 
@@ -31,38 +30,49 @@ pub struct Address {
 pub fn list(socket: &mut RouteSocket, link: u32) -> Result<Vec<Address>, Error> {
     let mut message = AddressMessage::default();
     message.header.index = link;
-    let answers =
-        socket.ask(RouteNetlinkMessage::GetAddress(message), flags::DUMP, "list the addresses")?;
-    Ok(answers
-        .into_iter()
-        .filter_map(|answer| match answer {
-            RouteNetlinkMessage::NewAddress(message) if message.header.index == link => read(message),
-            _ => None,
-        })
-        .collect())
+    let request = RouteNetlinkMessage::GetAddress(message);
+    let mut all = socket.ask_with(request, flags::DUMP, "list the addresses", &mut |kind, message| {
+        Ok(read(kind, message))
+    })?;
+    // Kernels before 4.20 list every link's.
+    all.retain(|(index, _)| *index == link);
+    Ok(all.into_iter().map(|(_, address)| address).collect())
 }
 
-fn read(message: AddressMessage) -> Option<Address> {
-    let mut header = message.header.flags;
-    let (mut tentative, mut duplicate) = (false, false);
-    let mut local = None;
-    let mut far = None;
-    for attribute in message.attributes {
-        match attribute {
-            AddressAttribute::Local(address) => local = Some(address),
-            AddressAttribute::Address(address) => far = Some(address),
-            AddressAttribute::Flags(all) => {
-                tentative |= all.contains(AddressFlags::Tentative);
-                duplicate |= all.contains(AddressFlags::Dadfailed);
-                header = AddressHeaderFlags::empty();
-            }
-            _ => {}
-        }
+/// Kinds of attributes and values of linux/if_addr.h.
+mod wire {
+    pub(super) const RTM_NEWADDR: u16 = 20;
+    pub(super) const HEADER: usize = 16;
+    /// `nlmsghdr` and `ifaddrmsg` stand before the attributes.
+    pub(super) const ATTRIBUTES: usize = HEADER + 8;
+    pub(super) const ADDRESS: u16 = 1;
+    pub(super) const LOCAL: u16 = 2;
+    pub(super) const FLAGS: u16 = 8;
+    pub(super) const DADFAILED: u32 = 0x08;
+    pub(super) const TENTATIVE: u32 = 0x40;
+}
+
+/// Reads an RTM_NEWADDR message: the link's index and the address.
+fn read(kind: u16, message: &[u8]) -> Option<(u32, Address)> {
+    if kind != wire::RTM_NEWADDR {
+        return None;
     }
-    tentative |= header.contains(AddressHeaderFlags::Tentative);
-    duplicate |= header.contains(AddressHeaderFlags::Dadfailed);
-    let network = IpNetwork::new(local.or(far)?, message.header.prefix_len).ok()?;
-    Some(Address { network, tentative, duplicate })
+    let [_family, prefix, flags, _scope, index @ ..] = message.get(wire::HEADER..)?.first_chunk::<8>()?;
+    let attributes = message.get(wire::ATTRIBUTES..)?;
+    let word = |value: &[u8]| value.try_into().ok().map(u32::from_ne_bytes);
+    let flags = attr::find(attributes, wire::FLAGS).and_then(word).unwrap_or(u32::from(*flags));
+    // The address itself is the local one; the other is a point-to-point peer's.
+    let address = attr::find(attributes, wire::LOCAL).or(attr::find(attributes, wire::ADDRESS))?;
+    let address: IpAddr = match address.len() {
+        4 => <[u8; 4]>::try_from(address).ok()?.into(),
+        _ => <[u8; 16]>::try_from(address).ok()?.into(),
+    };
+    let address = Address {
+        network: IpNetwork::new(address, *prefix).ok()?,
+        tentative: flags & wire::TENTATIVE != 0,
+        duplicate: flags & wire::DADFAILED != 0,
+    };
+    Some((u32::from_ne_bytes(*index), address))
 }
 
 fn message(link: u32, address: IpNetwork) -> AddressMessage {
@@ -133,9 +143,4 @@ pub fn settle(
         }
         listener.hear(u16::try_from(left.as_millis()).unwrap_or(u16::MAX).max(1))?;
     }
-}
-
-/// Whether an address is of the same family as another.
-pub fn same_family(one: IpAddr, other: IpAddr) -> bool {
-    one.is_ipv4() == other.is_ipv4()
 }

@@ -1,18 +1,21 @@
 //! Links: reading them, and the messages that make, change and remove them (rtnetlink(7), RTM_*LINK).
 
 use std::fmt;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use netlink_packet_core::DefaultNla;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth,
-    LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, State,
+    LinkAttribute, LinkExtentMask,
 };
 use nix::errno::Errno;
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec};
 
+use super::attr::{self, Attribute, Reader};
 use super::error::Error;
 use super::netlink::{RouteSocket, flags};
+use super::raw;
 
 /// A hardware address of six bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,45 +104,93 @@ pub struct Link {
     pub default_vlan: u16,
 }
 
+/// Kinds of attributes and values of linux/if_link.h, linux/if_bridge.h and linux/if.h.
+mod wire {
+    pub(super) const RTM_NEWLINK: u16 = 16;
+    /// `nlmsghdr` and `ifinfomsg` stand before the attributes.
+    pub(super) const ATTRIBUTES: usize = 16 + 16;
+    pub(super) const INDEX: usize = 16 + 4;
+    pub(super) const FLAGS: usize = 16 + 8;
+    pub(super) const ADDRESS: u16 = 1;
+    pub(super) const NAME: u16 = 3;
+    pub(super) const MTU: u16 = 4;
+    pub(super) const LINK: u16 = 5;
+    pub(super) const MASTER: u16 = 10;
+    pub(super) const OPERSTATE: u16 = 16;
+    pub(super) const INFO: u16 = 18;
+    pub(super) const ALIAS: u16 = 20;
+    pub(super) const AF_SPEC: u16 = 26;
+    pub(super) const AF_INET: u16 = 2;
+    pub(super) const INET_CONF: u16 = 1;
+    /// `IPV4_DEVCONF_ARP_NOTIFY` of linux/ip.h.
+    pub(super) const ARP_NOTIFY: u16 = 22;
+    pub(super) const PROMISCUITY: u16 = 30;
+    pub(super) const INFO_KIND: u16 = 1;
+    pub(super) const INFO_DATA: u16 = 2;
+    pub(super) const BRIDGE_VLAN_FILTERING: u16 = 7;
+    pub(super) const BRIDGE_DEFAULT_PVID: u16 = 39;
+    pub(super) const IFF_UP: u32 = 0x1;
+    pub(super) const IFF_PROMISC: u32 = 0x100;
+    pub(super) const OPER_UP: u8 = 6;
+}
+
 impl Link {
-    fn read(message: LinkMessage) -> Self {
+    /// Reads an RTM_NEWLINK message; `None` for any other.
+    fn read(kind: u16, message: &[u8]) -> Option<Self> {
+        if kind != wire::RTM_NEWLINK {
+            return None;
+        }
+        let flags = word(message.get(wire::FLAGS..)?)?;
         let mut link = Self {
-            index: message.header.index,
-            up: message.header.flags.contains(LinkFlags::Up),
-            promiscuous: message.header.flags.contains(LinkFlags::Promisc),
+            index: word(message.get(wire::INDEX..)?)?,
+            up: flags & wire::IFF_UP != 0,
+            promiscuous: flags & wire::IFF_PROMISC != 0,
             ..Self::default()
         };
-        for attribute in message.attributes {
-            match attribute {
-                LinkAttribute::IfName(name) => link.name = name,
-                LinkAttribute::Address(bytes) => link.mac = bytes.try_into().ok().map(Mac),
-                LinkAttribute::Mtu(mtu) => link.mtu = mtu,
-                LinkAttribute::Controller(index) => link.master = Some(index),
-                LinkAttribute::Link(index) => link.peer = Some(index),
-                LinkAttribute::OperState(state) => link.running = state == State::Up,
-                LinkAttribute::IfAlias(alias) => link.alias = alias,
-                LinkAttribute::Promiscuity(count) => link.promiscuous |= count > 0,
-                LinkAttribute::LinkInfo(infos) => {
-                    for info in infos {
-                        match info {
-                            LinkInfo::Kind(kind) => link.kind = kind.to_string(),
-                            LinkInfo::Data(InfoData::Bridge(settings)) => {
-                                for setting in settings {
-                                    match setting {
-                                        InfoBridge::VlanFiltering(on) => link.vlan_filtering = on,
-                                        InfoBridge::VlanDefaultPvid(vid) => link.default_vlan = vid,
-                                        _ => {}
-                                    }
-                                }
-                            }
-                            _ => {}
-                        }
-                    }
-                }
+        for Attribute { kind, value, .. } in Reader::new(message.get(wire::ATTRIBUTES..)?) {
+            match kind {
+                wire::NAME => link.name = attr::text(value)?.to_owned(),
+                wire::ADDRESS => link.mac = value.try_into().ok().map(Mac),
+                wire::MTU => link.mtu = word(value)?,
+                wire::MASTER => link.master = word(value),
+                wire::LINK => link.peer = word(value),
+                wire::OPERSTATE => link.running = value == [wire::OPER_UP],
+                wire::ALIAS => link.alias = attr::text(value)?.to_owned(),
+                wire::PROMISCUITY => link.promiscuous |= word(value)? > 0,
+                wire::INFO => link.read_info(value),
                 _ => {}
             }
         }
-        link
+        Some(link)
+    }
+
+    fn read_info(&mut self, info: &[u8]) {
+        self.kind = attr::find_str(info, wire::INFO_KIND).unwrap_or_default().to_owned();
+        if self.kind != "bridge" {
+            return;
+        }
+        let data = attr::find(info, wire::INFO_DATA).unwrap_or_default();
+        self.vlan_filtering = attr::find(data, wire::BRIDGE_VLAN_FILTERING) == Some(&[1]);
+        self.default_vlan = attr::find(data, wire::BRIDGE_DEFAULT_PVID)
+            .and_then(|value| value.try_into().ok())
+            .map_or(0, u16::from_ne_bytes);
+    }
+}
+
+/// The number at the start of `bytes`, in the machine's byte order.
+fn word(bytes: &[u8]) -> Option<u32> {
+    bytes.first_chunk().copied().map(u32::from_ne_bytes)
+}
+
+/// The index of a link by name; `None` when there is none.
+///
+/// # Errors
+/// Any refusal but `ENODEV`.
+pub fn index(socket: &RouteSocket, name: &str) -> Result<Option<u32>, Error> {
+    match raw::interface_index(socket.as_fd(), name) {
+        Ok(index) => Ok(Some(index)),
+        Err(Errno::ENODEV) => Ok(None),
+        Err(errno) => Err(Error::Refused { doing: format!("find link {name}"), errno, said: None }),
     }
 }
 
@@ -167,8 +218,9 @@ fn get(
     let message = which
         .append_extra_attribute(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]))
         .build();
-    match socket.ask(RouteNetlinkMessage::GetLink(message), 0, format!("read link {name}")) {
-        Ok(answers) => Ok(answers.into_iter().find_map(as_link)),
+    let request = RouteNetlinkMessage::GetLink(message);
+    match socket.ask_with(request, 0, format!("read link {name}"), &mut read_link) {
+        Ok(answers) => Ok(answers.into_iter().next()),
         Err(error) if error.is(Errno::ENODEV) => Ok(None),
         Err(error) => Err(error),
     }
@@ -199,15 +251,12 @@ fn list_where(
     let message = which
         .append_extra_attribute(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]))
         .build();
-    let answers = socket.ask(RouteNetlinkMessage::GetLink(message), flags::DUMP, "list the links")?;
-    Ok(answers.into_iter().filter_map(as_link).collect())
+    let request = RouteNetlinkMessage::GetLink(message);
+    socket.ask_with(request, flags::DUMP, "list the links", &mut read_link)
 }
 
-fn as_link(message: RouteNetlinkMessage) -> Option<Link> {
-    match message {
-        RouteNetlinkMessage::NewLink(message) => Some(Link::read(message)),
-        _ => None,
-    }
+fn read_link(kind: u16, message: &[u8]) -> Result<Option<Link>, Error> {
+    Ok(Link::read(kind, message))
 }
 
 /// Makes a bridge, up.
@@ -330,6 +379,27 @@ pub fn queue_port_settings(
 /// As [`RouteSocket::queue`].
 pub fn queue_up(socket: &mut RouteSocket, name: &str) -> Result<(), Error> {
     let message = LinkUnspec::new_with_name(name).up().build();
+    socket.queue(RouteNetlinkMessage::SetLink(message), 0, format!("bring {name} up"))
+}
+
+/// Queues bringing a link up with `arp_notify` set: the kernel then announces its IPv4 addresses
+/// whenever its hardware address changes. The setting goes along in the message
+/// (`inet_set_link_af`, net/ipv4/devinet.c), which is cheaper than its file under /proc/sys.
+///
+/// # Errors
+/// As [`RouteSocket::queue`].
+pub fn queue_up_announcing(socket: &mut RouteSocket, name: &str) -> Result<(), Error> {
+    let mut families = attr::Writer::default();
+    families.nested(wire::AF_INET, |family| {
+        family.nested(wire::INET_CONF, |settings| {
+            settings.bytes(wire::ARP_NOTIFY, &1u32.to_ne_bytes());
+        });
+    });
+    let families = DefaultNla::new(wire::AF_SPEC, families.as_bytes().to_vec());
+    let message = LinkUnspec::new_with_name(name)
+        .up()
+        .append_extra_attribute(LinkAttribute::Other(families))
+        .build();
     socket.queue(RouteNetlinkMessage::SetLink(message), 0, format!("bring {name} up"))
 }
 

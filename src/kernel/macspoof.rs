@@ -94,7 +94,7 @@ pub fn entries(socket: &mut Socket) -> Result<Vec<Entry>, Error> {
         .filter_map(|element| {
             let (link, mac) = element.key.as_bytes().split_at_checked(NAME)?;
             Some(Entry {
-                link: super::nft::attr::text(link)?.to_owned(),
+                link: super::attr::text(link)?.to_owned(),
                 mac: *mac.first_chunk()?,
                 owner: element.comment.unwrap_or_default(),
             })

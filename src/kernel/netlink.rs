@@ -192,13 +192,29 @@ impl RouteSocket {
         more_flags: u16,
         doing: impl Into<String>,
     ) -> Result<Vec<RouteNetlinkMessage>, Error> {
+        self.ask_with(message, more_flags, doing, &mut |_, whole| parse(whole).map(Some))
+    }
+
+    /// As [`Self::ask`], with a reader of one's own for the answers: it gets the message's type and
+    /// the whole message. The crate that reads all messages spends more time on attributes nobody
+    /// asked for than the kernel on the answer, so what ADD asks for is read this way.
+    ///
+    /// # Errors
+    /// As [`Self::ask`], and the reader's.
+    pub fn ask_with<T>(
+        &mut self,
+        message: RouteNetlinkMessage,
+        more_flags: u16,
+        doing: impl Into<String>,
+        read: &mut dyn FnMut(u16, &[u8]) -> Result<Option<T>, Error>,
+    ) -> Result<Vec<T>, Error> {
         self.flush()?;
         let doing = doing.into();
         // A dump that was overtaken by a change says so; ask again rather than give half a list.
         for _ in 0..8 {
             let sequence = self.put(message.clone(), flags::REQUEST | more_flags);
             self.send_batch()?;
-            let (answers, torn) = self.collect(sequence, &doing)?;
+            let (answers, torn) = self.collect(sequence, &doing, read)?;
             if !torn {
                 return Ok(answers);
             }
@@ -206,7 +222,12 @@ impl RouteSocket {
         Err(Error::Refused { doing, errno: Errno::EAGAIN, said: Some("the list kept changing".into()) })
     }
 
-    fn collect(&mut self, sequence: u32, doing: &str) -> Result<(Vec<RouteNetlinkMessage>, bool), Error> {
+    fn collect<T>(
+        &mut self,
+        sequence: u32,
+        doing: &str,
+        read: &mut dyn FnMut(u16, &[u8]) -> Result<Option<T>, Error>,
+    ) -> Result<(Vec<T>, bool), Error> {
         let mut answers = Vec::new();
         let mut torn = false;
         loop {
@@ -230,7 +251,7 @@ impl RouteSocket {
                     }
                     NLMSG_DONE => return Ok((answers, torn)),
                     _ => {
-                        answers.push(parse(message.whole)?);
+                        answers.extend(read(message.kind, message.whole)?);
                         if message.flags & NLM_F_MULTI == 0 {
                             return Ok((answers, torn));
                         }

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 
@@ -44,15 +44,28 @@ pub fn socket_option(
     Errno::result(answer).map(drop)
 }
 
-/// Makes an inherited file descriptor number, such as 1 for stdout, our own.
+/// The index of the interface `name` in a socket's network namespace (netdevice(7), SIOCGIFINDEX).
+/// Unlike asking by netlink this takes no lock in the kernel.
 ///
 /// # Errors
-/// `EBADF` when nothing is open under that number.
-pub fn adopt(fd: libc::c_int) -> nix::Result<OwnedFd> {
-    // SAFETY: fcntl(F_DUPFD_CLOEXEC) reads and writes no memory of ours; the number it gives is
-    // new and belongs to nobody else, so owning it is sound.
-    unsafe {
-        let copy = Errno::result(libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3))?;
-        Ok(OwnedFd::from_raw_fd(copy))
+/// `ENODEV` when there is none, `ENAMETOOLONG` when the name cannot be an interface's.
+pub fn interface_index(socket: BorrowedFd<'_>, name: &str) -> nix::Result<u32> {
+    let mut request = libc::ifreq {
+        ifr_name: [0; libc::IFNAMSIZ],
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_ifindex: 0 },
+    };
+    if name.len() >= request.ifr_name.len() {
+        return Err(Errno::ENAMETOOLONG);
     }
+    for (place, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *place = byte as libc::c_char;
+    }
+    // SAFETY: the kernel reads and writes one `ifreq`, which `request` is, and which outlives the
+    // call; its name ends in a NUL since it is shorter than the array.
+    let answer =
+        unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFINDEX as _, &raw mut request) };
+    Errno::result(answer)?;
+    // SAFETY: a successful SIOCGIFINDEX has written this member; and any bits are an integer.
+    let index = unsafe { request.ifr_ifru.ifru_ifindex };
+    u32::try_from(index).map_err(|_| Errno::ENODEV)
 }

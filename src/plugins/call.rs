@@ -55,7 +55,9 @@ pub fn explain<P: Plugin>(request: &Request) -> Result<Plan, Error> {
     let plugin = P::configure(request)?;
     let owner = owner(request);
     let source = source(&plugin, request)?;
-    let mut node = Node::open(Some(namespace(request)?), None)?;
+    let home = home()?;
+    let pod = namespace(request, &home)?;
+    let mut node = Node::open(home, Some(pod), None)?;
     let facts = plugin.observe(request, &owner, &mut node)?;
     let lease = source.map(|source| source.preview(&owner)).transpose()?;
     plugin.plan(request, &owner, &facts, lease.as_ref())
@@ -67,7 +69,9 @@ fn add<P: Plugin>(request: &Request, out: &mut dyn Deliver) -> Result<(), Error>
     let source = source(&plugin, request)?;
     let keeper = source.as_ref().map(|source| Keeper { source, owner: &owner });
     let keeper = keeper.as_ref().map(|keeper| keeper as &dyn LeaseKeeper);
-    let mut node = Node::open(Some(namespace(request)?), keeper)?;
+    let home = home()?;
+    let pod = namespace(request, &home)?;
+    let mut node = Node::open(home, Some(pod), keeper)?;
     let journal = journal(request);
     let lock = SharedLock::take(request.config.state_dir.as_deref())?;
 
@@ -155,14 +159,7 @@ fn undelivered(source: io::Error) -> Error {
 fn complete(result: &mut AddResult, node: &mut Node<'_>) -> Result<(), Error> {
     let mut pod_mtu = None;
     for interface in result.interfaces.iter_mut().filter(|interface| interface.sandbox.is_empty()) {
-        // The bridge takes the lowest of its ports' addresses unless it was given one, so it is
-        // looked at once more; the pair's own end stays as it was made.
-        let link = if interface.name.starts_with("veth") {
-            node.host_link(&interface.name)?
-        } else {
-            node.look_at(&interface.name)?
-        };
-        if let Some(link) = link {
+        if let Some(link) = node.host_link(&interface.name)? {
             interface.mac = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
             interface.mtu = Some(link.mtu);
             if link.kind == "veth" {
@@ -202,7 +199,9 @@ fn del<P: Plugin>(request: &Request) -> Result<(), Error> {
     let source = source(&plugin, request)?;
     let keeper = source.as_ref().map(|source| Keeper { source, owner: &owner });
     let keeper = keeper.as_ref().map(|keeper| keeper as &dyn LeaseKeeper);
-    let mut node = Node::open(namespace_if_there(request)?, keeper)?;
+    let home = home()?;
+    let pod = namespace_if_there(request, &home)?;
+    let mut node = Node::open(home, pod, keeper)?;
     let journal = journal(request);
 
     let record = journal.read(&owner, P::TYPE)?;
@@ -255,7 +254,9 @@ fn check<P: Plugin>(request: &Request) -> Result<(), Error> {
         None => AddResult::default(),
     };
     let facts = plugin.attached(request, &result)?;
-    let mut node = Node::open(Some(namespace(request)?), keeper)?;
+    let home = home()?;
+    let pod = namespace(request, &home)?;
+    let mut node = Node::open(home, Some(pod), keeper)?;
     let lease = source.as_ref().map(|_| leased_before(&result, request));
     let plan = plugin.plan(request, &owner, &facts, lease.as_ref())?;
     Ok(apply::verify(&plan.resources, &mut node)?)
@@ -290,7 +291,7 @@ fn status<P: Plugin>(request: &Request) -> Result<(), Error> {
         }
     }
     if plugin.uses_rules() {
-        let mut node = Node::open(None, None)?;
+        let mut node = Node::open(home()?, None, None)?;
         if let Err(error) = stale::probe_rules(&mut node) {
             return Err(Error::NotAvailable(error.to_string()));
         }
@@ -320,11 +321,11 @@ fn kubernetes_pod(request: &Request) -> Option<String> {
 }
 
 /// The container's namespace, which must be there and not be the host's.
-fn namespace(request: &Request) -> Result<Namespace, Error> {
+fn namespace(request: &Request, home: &Namespace) -> Result<Namespace, Error> {
     let path = request.netns.as_deref().unwrap_or(Path::new(""));
     let wrong = |problem: String| Error::Environment { variable: "CNI_NETNS", problem };
     let namespace = Namespace::open(path).map_err(|error| wrong(error.to_string()))?;
-    if !request.netns_override && is_home(&namespace)? {
+    if !request.netns_override && namespace.is_same(home) {
         return Err(wrong(format!(
             "{} is the namespace that the plugin itself runs in; give the container's, \
              or set CNI_NETNS_OVERRIDE=1 if that is meant",
@@ -335,10 +336,10 @@ fn namespace(request: &Request) -> Result<Namespace, Error> {
 }
 
 /// The container's namespace for DEL, which goes on without when it is gone or was never one.
-fn namespace_if_there(request: &Request) -> Result<Option<Namespace>, Error> {
+fn namespace_if_there(request: &Request, home: &Namespace) -> Result<Option<Namespace>, Error> {
     let Some(path) = request.netns.as_deref() else { return Ok(None) };
     match Namespace::open(path) {
-        Ok(namespace) if !request.netns_override && is_home(&namespace)? => {
+        Ok(namespace) if !request.netns_override && namespace.is_same(home) => {
             Err(Error::Environment {
                 variable: "CNI_NETNS",
                 problem: format!(
@@ -356,7 +357,7 @@ fn namespace_if_there(request: &Request) -> Result<Option<Namespace>, Error> {
     }
 }
 
-fn is_home(namespace: &Namespace) -> Result<bool, Error> {
-    let home = Namespace::current().map_err(crate::kernel::Error::from)?;
-    Ok(namespace.is_same(&home))
+/// The namespace that this program was called in.
+pub(super) fn home() -> Result<Namespace, Error> {
+    Ok(Namespace::current().map_err(crate::kernel::Error::from)?)
 }

@@ -1,7 +1,7 @@
 //! What is left of attachments that nobody counts as valid any more: GC, and what other programs'
 //! plugins have left.
 
-use super::call::{journal, source};
+use super::call::{home, journal, source};
 use super::{Error, Plugin};
 use crate::engine::apply;
 use crate::engine::{self, Node, Owner};
@@ -52,7 +52,7 @@ pub fn collect<P: Plugin>(request: &Request) -> Result<(), Error> {
         keep(remove_record(&record).and_then(|()| Ok(journal.remove(owner, P::TYPE)?)));
     }
     // Attachments whose record is lost.
-    let mut node = Node::open(None, None)?;
+    let mut node = Node::open(home()?, None, None)?;
     let is_stale = |text: &str| {
         Owner::parse(text).is_some_and(|owner| {
             owner.network == *network && !is_valid(&owner.container_id, &owner.ifname)
@@ -72,7 +72,7 @@ pub fn collect<P: Plugin>(request: &Request) -> Result<(), Error> {
 fn remove_record(record: &engine::journal::Record) -> Result<(), Error> {
     let pod = record.netns.as_deref().and_then(|path| Namespace::open(path).ok());
     // Leases are the address source's to collect.
-    let mut node = Node::open(pod, None)?;
+    let mut node = Node::open(home()?, pod, None)?;
     Ok(apply::remove(&record.resources, &mut node)?)
 }
 

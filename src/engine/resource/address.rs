@@ -6,6 +6,7 @@ use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, Made};
+use crate::engine::node::Side;
 use crate::engine::{Error, Node};
 use crate::kernel::netlink::RouteSocket;
 use crate::kernel::{addr, link};
@@ -29,7 +30,11 @@ impl Kind for Addresses {
         if list.is_empty() {
             return format!("bring {} up in the container", self.link);
         }
-        format!("add {} to {} in the container and bring it up", list.join(" and "), self.link)
+        format!(
+            "add {} to {} in the container and bring it up, with arp_notify",
+            list.join(" and "),
+            self.link
+        )
     }
 
     fn create(&self, node: &mut Node<'_>) -> Result<Made, Error> {
@@ -39,14 +44,18 @@ impl Kind for Addresses {
         for address in &self.addresses {
             addr::queue_add(&mut pod.route, index, &self.link, *address)?;
         }
-        link::queue_up(&mut pod.route, &self.link)?;
+        if self.addresses.is_empty() {
+            link::queue_up(&mut pod.route, &self.link)?;
+        } else {
+            link::queue_up_announcing(&mut pod.route, &self.link)?;
+        }
         pod.route.flush()?;
         if self.addresses.iter().any(IpNetwork::is_ipv6)
             && addr::list(&mut pod.route, index)?.iter().any(|address| address.tentative)
         {
             let groups = libc::RTMGRP_IPV6_IFADDR as u32;
-            let mut listener = pod.namespace.enter(|| RouteSocket::listen(groups)).map_err(crate::kernel::Error::from)??;
-            addr::settle(&mut pod.route, &mut listener, index, &self.link, SETTLE_LIMIT)?;
+            let mut listener = node.within(Side::Pod, || RouteSocket::listen(groups))??;
+            addr::settle(&mut node.pod()?.route, &mut listener, index, &self.link, SETTLE_LIMIT)?;
         }
         Ok(Made::Now)
     }

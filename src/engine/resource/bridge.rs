@@ -22,6 +22,9 @@ pub struct Bridge {
     /// Promiscuous mode.
     #[serde(default)]
     pub promiscuous: bool,
+    /// Whether an earlier attachment has prepared it, so that its settings need no second look.
+    #[serde(default)]
+    pub in_use: bool,
 }
 
 impl Kind for Bridge {
@@ -59,7 +62,9 @@ impl Kind for Bridge {
         }
         // A router's advertisement must not give the host routes through a bridge of containers.
         // Without IPv6 there is no such setting.
-        let _ = sysctl::write(&format!("net/ipv6/conf/{}/accept_ra", self.name), "0");
+        if made == Made::Now || !self.in_use {
+            let _ = sysctl::write(&format!("net/ipv6/conf/{}/accept_ra", self.name), "0");
+        }
         if self.promiscuous && !bridge.promiscuous {
             link::queue_promiscuous(&mut node.host, &self.name)?;
         }

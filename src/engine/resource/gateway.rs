@@ -67,6 +67,7 @@ impl Kind for Gateway {
         if let Some(mac) = link.mac {
             link::queue_mac(&mut node.host, &self.link, mac)?;
         }
+        node.forget(&self.link);
         match node.host.flush() {
             // Another ADD was faster.
             Err(error) if error.is(Errno::EEXIST) => Ok(Made::Before),

@@ -3,7 +3,7 @@
 //! [`Expr`] is the kernel's set of building blocks; [`super::phrase`] has what is made of several.
 
 use super::Name;
-use super::attr::{Reader, Writer, contains, find, find_str};
+use crate::kernel::attr::{Reader, Writer, contains, find, find_str};
 use super::attribute;
 
 /// A register: four of 16 bytes, or the same room as sixteen of 4 bytes.

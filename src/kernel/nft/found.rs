@@ -1,6 +1,6 @@
 //! What is there: elements, rules and chains as the kernel lists them.
 
-use super::attr::{Reader, Writer, find, find_str, find_u32, find_u64};
+use crate::kernel::attr::{Reader, Writer, find, find_str, find_u32, find_u64};
 use super::attribute;
 use super::expr;
 use super::set::Key;

@@ -1,6 +1,6 @@
 //! Netlink messages of the nf_tables subsystem: header, `nfgenmsg`, attributes (nfnetlink.h).
 
-use super::attr::Writer;
+use crate::kernel::attr::Writer;
 use super::table::Family;
 
 /// `NLM_F_REQUEST` and the flags that requests combine (linux/netlink.h).
@@ -188,7 +188,7 @@ pub fn split(data: &[u8]) -> Option<(Answer<'_>, &[u8])> {
 /// before it (`NETLINK_CAP_ACK` leaves its body out), at the end of a dump nothing does.
 fn extended(kind: u16, body: &[u8]) -> Option<&str> {
     let skip = if kind == NLMSG_ERROR { 4 + HEADER } else { 4 };
-    super::attr::find_str(body.get(skip..)?, NLMSGERR_ATTR_MSG)
+    crate::kernel::attr::find_str(body.get(skip..)?, NLMSGERR_ATTR_MSG)
 }
 
 #[cfg(test)]

@@ -5,12 +5,11 @@
 //! transaction: usually one message to the kernel and one answer. Only when the kernel says that a
 //! table or set is missing is the [`Base`] sent as well.
 //!
-//! Where a line of code lives: [`attr`] writes and reads attributes, [`message`] frames messages,
+//! Where a line of code lives: [`super::attr`] writes and reads attributes, [`message`] frames messages,
 //! [`table`] describes tables, chains and rules, [`set`] sets and their elements, [`expr`] what
 //! rules are made of and [`phrase`] what several of them say together, [`userdata`] comments,
 //! [`transaction`] commits, [`query`] asks and [`found`] reads what is there.
 
-pub mod attr;
 mod attribute;
 pub mod error;
 pub mod expr;

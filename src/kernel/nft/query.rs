@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 
-use super::attr::{Writer, find_str};
+use crate::kernel::attr::{Writer, find_str};
 use super::attribute;
 use super::error::Error;
 use super::found::{FoundChain, FoundElement, FoundRule};

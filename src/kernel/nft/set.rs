@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::Name;
-use super::attr::Writer;
+use crate::kernel::attr::Writer;
 use super::attribute;
 use super::expr::Verdict;
 use super::message::{Kind, Messages, flags};

@@ -1,7 +1,7 @@
 //! Tables, chains and rules: what stands still while elements come and go.
 
 use super::Name;
-use super::attr::Writer;
+use crate::kernel::attr::Writer;
 use super::attribute;
 use super::expr::Expr;
 use super::message::{Kind, Messages, flags};

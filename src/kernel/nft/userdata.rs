@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use super::attr::Writer;
+use crate::kernel::attr::Writer;
 
 /// Kind 0 is the comment in the user data of tables, chains, rules and elements.
 const COMMENT: u8 = 0;
@@ -81,7 +81,7 @@ pub fn read_comment(mut data: &[u8]) -> Option<String> {
     while let [kind, length, rest @ ..] = data {
         let value = rest.get(..usize::from(*length))?;
         if *kind == COMMENT {
-            return super::attr::text(value).map(str::to_owned);
+            return crate::kernel::attr::text(value).map(str::to_owned);
         }
         data = rest.get(usize::from(*length)..)?;
     }

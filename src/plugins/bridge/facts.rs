@@ -46,7 +46,7 @@ impl Facts {
         node: &mut Node<'_>,
     ) -> Result<Self, Error> {
         if let Some(pod) = &mut node.pod
-            && link::find(&mut pod.route, &request.ifname)?.is_some()
+            && link::index(&pod.route, &request.ifname)?.is_some()
         {
             return Err(Error::AlreadyAttached(format!(
                 "interface {} is already in the container's namespace; detach it first (DEL), or use another CNI_IFNAME",
@@ -121,6 +121,9 @@ fn link_facts(node: &mut Node<'_>, name: &str, with_addresses: bool) -> Result<O
 fn free_name(owner: &Owner, node: &mut Node<'_>) -> Result<String, Error> {
     for attempt in 0..ATTEMPTS {
         let name = owner.host_link(attempt);
+        if link::index(&node.host, &name)?.is_none() {
+            return Ok(name);
+        }
         match node.look_at(&name)? {
             None => return Ok(name),
             // Left by an ADD that was killed and whose record is lost; the container has no

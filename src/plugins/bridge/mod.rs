@@ -60,6 +60,7 @@ impl Plugin for Bridge {
                 mac: String::new(),
                 mtu: None,
                 bridge: None,
+                steady_bridge: false,
                 hairpin: false,
                 isolated: false,
                 owner: owner.text(),

@@ -54,7 +54,7 @@ pub(super) fn plan(
             Lease { source: lease.source.clone(), addresses: ips.iter().map(|ip| ip.address).collect() }.into(),
         );
     }
-    resources.extend(link_resources(settings, request, owner, facts, &mac));
+    resources.extend(link_resources(settings, request, owner, facts, &mac, &ips));
     resources.extend(container_resources(settings, request, &ips, &routes));
     resources.extend(host_resources(settings, owner, facts, &ips)?);
     resources.extend(rules(settings, owner, facts, &mac, &ips));
@@ -98,6 +98,11 @@ fn gateways(settings: &Settings, lease: &Leased) -> Result<(Vec<IpConfig>, Vec<R
     Ok((ips, routes))
 }
 
+/// The gateway as an address of the bridge.
+fn gateway_address(ip: &IpConfig) -> Option<IpNetwork> {
+    IpNetwork::new(ip.gateway?, ip.address.prefix()).ok()
+}
+
 fn default_route(v6: bool) -> Result<Route, Error> {
     let any: IpAddr = if v6 { std::net::Ipv6Addr::UNSPECIFIED.into() } else { std::net::Ipv4Addr::UNSPECIFIED.into() };
     let dst = IpNetwork::new(any, 0).map_err(|error| Error::config("ipam.routes", error.to_string()))?;
@@ -112,13 +117,29 @@ fn first_address(subnet: IpNetwork) -> Option<IpAddr> {
     }
 }
 
-fn link_resources(settings: &Settings, request: &Request, owner: &Owner, facts: &Facts, mac: &str) -> Vec<Resource> {
+fn link_resources(
+    settings: &Settings,
+    request: &Request,
+    owner: &Owner,
+    facts: &Facts,
+    mac: &str,
+    ips: &[IpConfig],
+) -> Vec<Resource> {
+    // A bridge with this network's gateways was prepared by an earlier attachment.
+    let has_gateways = facts.bridge.as_ref().is_some_and(|bridge| {
+        let mut gateways = ips.iter().filter_map(gateway_address).peekable();
+        settings.vlan.is_none()
+            && settings.gateway
+            && gateways.peek().is_some()
+            && gateways.all(|gateway| bridge.addresses.contains(&gateway))
+    });
     let mut resources: Vec<Resource> = vec![
         Bridge {
             name: settings.bridge.clone(),
             mtu: settings.mtu,
             vlan_filtering: settings.filters_vlans(),
             promiscuous: settings.promiscuous,
+            in_use: has_gateways,
         }
         .into(),
         Veth {
@@ -127,6 +148,7 @@ fn link_resources(settings: &Settings, request: &Request, owner: &Owner, facts: 
             mac: mac.to_owned(),
             mtu: settings.mtu,
             bridge: Some(settings.bridge.clone()),
+            steady_bridge: has_gateways,
             hairpin: settings.hairpin,
             isolated: settings.port_isolation,
             owner: owner.text(),
@@ -184,7 +206,8 @@ fn container_resources(settings: &Settings, request: &Request, ips: &[IpConfig],
     resources
 }
 
-/// The sysctls that the reference plugin leaves in the container.
+/// The sysctls that the reference plugin leaves in the container; `arp_notify` is set when the
+/// interface is brought up.
 fn sysctls(settings: &Settings, link: &str, ips: &[IpConfig]) -> Vec<Setting> {
     let set = |name: String, value: &str, required| Setting { name, value: value.to_owned(), required };
     let v6 = |interface: &str, key: &str| format!("net/ipv6/conf/{interface}/{key}");
@@ -193,7 +216,6 @@ fn sysctls(settings: &Settings, link: &str, ips: &[IpConfig]) -> Vec<Setting> {
         values.push(set(v6(link, "enhanced_dad"), "1", false));
     }
     values.push(set(v6(link, "accept_dad"), if settings.enable_dad { "1" } else { "0" }, false));
-    values.push(set(format!("net/ipv4/conf/{link}/arp_notify"), "1", false));
     if ips.iter().any(|ip| ip.address.is_ipv6()) {
         values.push(set(v6("lo", "disable_ipv6"), "0", true));
         values.push(set(v6(link, "disable_ipv6"), "0", true));
@@ -236,9 +258,7 @@ fn host_resources(settings: &Settings, owner: &Owner, facts: &Facts, ips: &[IpCo
     for v6 in [false, true] {
         let mut any = false;
         for ip in ips.iter().filter(|ip| ip.address.is_ipv6() == v6) {
-            let Some(address) = ip.gateway.and_then(|gw| IpNetwork::new(gw, ip.address.prefix()).ok()) else {
-                continue;
-            };
+            let Some(address) = gateway_address(ip) else { continue };
             any = true;
             if let Some(other) = gateway::in_the_way(present, address).first()
                 && !present.contains(&address)

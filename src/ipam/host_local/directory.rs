@@ -1,0 +1,350 @@
+//! The directory of one network's leases: its lock, its files, and the mark that tells whether
+//! anybody else has changed it.
+//!
+//! Names, contents and lock are the reference plugin's; ours begin with `.causeway`.
+//!
+//! # The mark
+//! The kernel sets a directory's modification time whenever a name in it comes or goes. After each
+//! change of our own we set it once more, to the same second but a number of nanoseconds that no
+//! clock shows but once in some 10^8 times. So as long as that number stands there, the directory
+//! is exactly as we left it, and what we have written beside the leases (index, bitmaps) is true of
+//! them. When it does not, the reference plugin, a person or a killed process of ours has been at
+//! work: whoever comes next reads every lease once ([`super::rebuild`]). On a file system that does
+//! not keep nanoseconds that happens each time, which is slow and right.
+
+use std::cell::Cell;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, open, openat, readlinkat};
+use nix::sys::stat::{Mode, fstat, fstatat, futimens};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
+
+use super::error::Error;
+use super::holder::Claim;
+
+/// Under this name a lease file is written before it gets its own.
+pub const STAGED: &str = ".causeway-new";
+
+/// flock(2) on it is what the reference plugin does, too.
+const LOCK: &str = "lock";
+
+/// The nanoseconds of the mark, to which the [`Hints`] are added.
+const MARK: i64 = 314_159_260;
+
+/// What the mark says about the directory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// There may be bitmaps.
+    pub bitmaps: bool,
+    /// There are leases that name a container ID alone.
+    pub container_claims: bool,
+}
+
+impl Hints {
+    fn nanoseconds(self) -> i64 {
+        MARK + i64::from(self.bitmaps) + 2 * i64::from(self.container_claims)
+    }
+
+    fn read(nanoseconds: i64) -> Option<Self> {
+        let bits = nanoseconds.checked_sub(MARK).filter(|bits| (0..4).contains(bits))?;
+        Some(Self { bitmaps: bits & 1 != 0, container_claims: bits & 2 != 0 })
+    }
+}
+
+/// The directory, locked as long as the value lives.
+pub struct Directory {
+    /// Above `fd`, so that it ends first.
+    _lock: Option<Flock<OwnedFd>>,
+    fd: OwnedFd,
+    path: PathBuf,
+    hints: Cell<Option<Hints>>,
+}
+
+impl Directory {
+    /// Opens and locks the directory, and makes it first if there is none.
+    ///
+    /// # Errors
+    /// [`Error::NotADirectory`], [`Error::Io`].
+    pub fn make(path: &Path) -> Result<Self, Error> {
+        let fd = match open_directory(path) {
+            Err(Errno::ENOENT) => {
+                let made = DirBuilder::new().recursive(true).mode(0o755).create(path);
+                made.map_err(|source| io_error(path, "make the directory", source))?;
+                open_directory(path)
+            }
+            other => other,
+        };
+        let fd = fd.map_err(|errno| refused(path, errno))?;
+        let lock = lock(path, &fd, true)?;
+        Self::locked(path, fd, lock)
+    }
+
+    /// Opens and locks the directory; none if it is not there.
+    ///
+    /// # Errors
+    /// As [`Self::make`].
+    pub fn find(path: &Path) -> Result<Option<Self>, Error> {
+        Self::find_and_lock(path, true)
+    }
+
+    /// As [`Self::find`], to look only: not even the lock is made when it is not there.
+    ///
+    /// # Errors
+    /// As [`Self::make`].
+    pub fn look(path: &Path) -> Result<Option<Self>, Error> {
+        Self::find_and_lock(path, false)
+    }
+
+    fn find_and_lock(path: &Path, make_lock: bool) -> Result<Option<Self>, Error> {
+        let fd = match open_directory(path) {
+            Err(Errno::ENOENT) => return Ok(None),
+            // Something else in the place of a parent: then there is nothing here, either.
+            Err(Errno::ENOTDIR) if fs::symlink_metadata(path).is_err() => return Ok(None),
+            other => other.map_err(|errno| refused(path, errno))?,
+        };
+        let lock = lock(path, &fd, make_lock)?;
+        Self::locked(path, fd, lock).map(Some)
+    }
+
+    fn locked(path: &Path, fd: OwnedFd, lock: Option<Flock<OwnedFd>>) -> Result<Self, Error> {
+        let about = fstat(&fd).map_err(|errno| io_error(path, "look at the directory", errno))?;
+        let hints = Cell::new(Hints::read(about.st_mtime_nsec));
+        Ok(Self { _lock: lock, fd, path: path.to_owned(), hints })
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the mark says; none if there is no mark, or was none when the directory was opened.
+    pub fn hints(&self) -> Option<Hints> {
+        self.hints.get()
+    }
+
+    /// Whether the mark says that there may be bitmaps.
+    pub fn has_bitmaps(&self) -> bool {
+        self.hints.get().is_some_and(|hints| hints.bitmaps)
+    }
+
+    /// Remembers, for the next [`Self::mark`], that there are bitmaps now.
+    pub fn note_bitmaps(&self) {
+        self.hints.set(self.hints.get().map(|hints| Hints { bitmaps: true, ..hints }));
+    }
+
+    /// Remembers what has been found out, for the next [`Self::mark`].
+    pub fn note(&self, hints: Hints) {
+        self.hints.set(Some(hints));
+    }
+
+    /// Marks the directory as being as we left it; to be called last. Without hints nothing is
+    /// known, and nothing marked. A file system that refuses makes the next call slower, not wrong.
+    pub fn mark(&self) {
+        let Some(hints) = self.hints.get() else { return };
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs());
+        let seconds = i64::try_from(seconds).unwrap_or_default();
+        let time = TimeSpec::new(seconds, hints.nanoseconds());
+        if let Err(errno) = futimens(&self.fd, &TimeSpec::UTIME_OMIT, &time) {
+            log::debug!("{}: cannot set the modification time: {errno}", self.path.display());
+        }
+    }
+
+    /// Opens a file; none if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn open(&self, name: &str, flags: OFlag) -> Result<Option<File>, Error> {
+        // A name may be anybody's: no pipe may keep us waiting, no link lead us elsewhere.
+        let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        match openat(&self.fd, name, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
+            Ok(fd) => Ok(Some(fd.into())),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(self.error(name, "open the file", errno)),
+        }
+    }
+
+    /// Hands the contents of a lease file to `judge`; [`Claim::Garbage`] for what cannot be read,
+    /// and none if it is not there.
+    pub fn claim<T>(&self, name: &str, judge: impl FnOnce(Claim<'_>) -> T) -> Option<T> {
+        let mut file = match self.open(name, OFlag::O_RDONLY) {
+            Ok(file) => file?,
+            Err(_) => return Some(judge(Claim::Garbage)),
+        };
+        let mut start = [0; 512];
+        match file.read(&mut start) {
+            Ok(length) if length < start.len() => {
+                Some(judge(Claim::parse(start.get(..length).unwrap_or_default())))
+            }
+            Ok(_) => {
+                let mut all = start.to_vec();
+                let rest = file.read_to_end(&mut all);
+                Some(judge(if rest.is_ok() { Claim::parse(&all) } else { Claim::Garbage }))
+            }
+            Err(_) => Some(judge(Claim::Garbage)),
+        }
+    }
+
+    /// Whether there is anything of that name.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn exists(&self, name: &str) -> Result<bool, Error> {
+        match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::ENOENT) => Ok(false),
+            Err(errno) => Err(self.error(name, "look at the file", errno)),
+        }
+    }
+
+    /// Writes a file under the name [`STAGED`], to be [`Self::publish`]ed.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn stage(&self, contents: &[u8]) -> Result<(), Error> {
+        // Never into a file that is there: it may be a lease, published but for its second name.
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        let fd = match openat(&self.fd, STAGED, flags, mode) {
+            Err(Errno::EEXIST) => {
+                self.remove(STAGED)?;
+                openat(&self.fd, STAGED, flags, mode)
+            }
+            other => other,
+        };
+        let mut file = File::from(fd.map_err(|errno| self.error(STAGED, "make the file", errno))?);
+        file.write_all(contents).map_err(|source| {
+            let _ = self.remove(STAGED);
+            self.error(STAGED, "write the file", source)
+        })
+    }
+
+    /// Gives the staged file its name, whole or not at all; false if the name is taken.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn publish(&self, name: &str) -> Result<bool, Error> {
+        match rename_new(&self.fd, name) {
+            Ok(()) => Ok(true),
+            Err(Errno::EEXIST) => Ok(false),
+            Err(errno) => Err(self.error(name, "make the file", errno)),
+        }
+    }
+
+    /// Removes a file; none is fine.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove(&self, name: &str) -> Result<(), Error> {
+        match unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(self.error(name, "remove the file", errno)),
+        }
+    }
+
+    /// Makes a symbolic link.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn link(&self, name: &str, target: &str) -> Result<(), Error> {
+        symlinkat(target, &self.fd, name)
+            .map_err(|errno| self.error(name, "make the symbolic link", errno))
+    }
+
+    /// What a symbolic link points to; none if it is not there or is something else.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn target(&self, name: &str) -> Result<Option<String>, Error> {
+        match readlinkat(&self.fd, name) {
+            Ok(target) => Ok(Some(target.to_string_lossy().into_owned())),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(Errno::EINVAL) => Ok(Some(String::new())),
+            Err(errno) => Err(self.error(name, "read the symbolic link", errno)),
+        }
+    }
+
+    /// The names in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn names(&self) -> Result<impl Iterator<Item = String>, Error> {
+        let failed = |source| io_error(&self.path, "list the directory", source);
+        let entries = fs::read_dir(&self.path).map_err(failed)?;
+        let names: Result<Vec<_>, _> =
+            entries.map(|entry| entry.map(|one| one.file_name())).collect();
+        Ok(names.map_err(failed)?.into_iter().filter_map(|name| name.into_string().ok()))
+    }
+
+    /// Every address that has a file, whatever is in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn leased(&self) -> Result<Vec<IpAddr>, Error> {
+        Ok(self.names()?.filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// An error about a file in the directory.
+    pub fn error(&self, name: &str, doing: &'static str, source: impl Into<io::Error>) -> Error {
+        io_error(&self.path.join(name), doing, source)
+    }
+}
+
+fn open_directory(path: &Path) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    open(path, flags, Mode::empty())
+}
+
+fn refused(path: &Path, errno: Errno) -> Error {
+    match (errno, fs::symlink_metadata(path)) {
+        (Errno::ENOTDIR | Errno::ELOOP, Ok(about)) if !about.is_dir() => {
+            Error::NotADirectory { path: path.to_owned() }
+        }
+        _ => io_error(path, "open the directory", errno),
+    }
+}
+
+fn lock(path: &Path, directory: &OwnedFd, make: bool) -> Result<Option<Flock<OwnedFd>>, Error> {
+    let failed = |doing, errno| io_error(&path.join(LOCK), doing, errno);
+    let make = if make { OFlag::O_CREAT } else { OFlag::empty() };
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | make;
+    let mut file = match openat(directory, LOCK, flags, Mode::from_bits_truncate(0o750)) {
+        // Who has never locked it has never changed it.
+        Err(Errno::ENOENT) if make.is_empty() => return Ok(None),
+        other => other.map_err(|errno| failed("open the lock", errno))?,
+    };
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusive) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err((again, Errno::EINTR)) => file = again,
+            Err((_, errno)) => return Err(failed("take the lock", errno)),
+        }
+    }
+}
+
+/// Renames [`STAGED`], never over another file.
+fn rename_new(directory: &OwnedFd, name: &str) -> nix::Result<()> {
+    #[cfg(target_env = "gnu")]
+    {
+        use nix::fcntl::{RenameFlags, renameat2};
+        let flags = RenameFlags::RENAME_NOREPLACE;
+        match renameat2(directory, STAGED, directory, name, flags) {
+            // File systems may lack the flag, and kernels the call.
+            Err(Errno::EINVAL | Errno::ENOSYS) => {}
+            other => return other,
+        }
+    }
+    nix::unistd::linkat(directory, STAGED, directory, name, AtFlags::empty())?;
+    unlinkat(directory.as_fd(), STAGED, UnlinkatFlags::NoRemoveDir)
+}
+
+fn io_error(path: &Path, doing: &'static str, source: impl Into<io::Error>) -> Error {
+    Error::Io { path: path.to_owned(), doing, source: source.into() }
+}
