@@ -9,7 +9,7 @@ use harness::call::Plugin;
 use harness::config::{bridge, dual_stack, merge};
 use harness::refusal::{
     ALREADY_ATTACHED, BAD_CONFIG, BAD_VERSION, CHECK_FAILED, DELEGATE, EXHAUSTED, KERNEL_REFUSED,
-    NOT_DECODED, UNAVAILABLE, refuse, refuse_configs,
+    NOT_DECODED, UNAVAILABLE, refuse, refuse_configs, refuse_late,
 };
 use serde_json::{Value, json};
 
@@ -158,7 +158,7 @@ fn a_bridge_name_that_another_kind_of_link_has() {
     let pod = host.pod("blue");
     host.run("ip link add br0 type veth peer br0p");
     let call = pod.call(BRIDGE, &bridge(json!({"isGateway": true})));
-    refuse(&pod, &call, "ADD", &[BAD_CONFIG], &["br0", "bridge"]);
+    refuse_late(&pod, &call, "ADD", &[BAD_CONFIG], &["br0", "bridge"]);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_bridge_that_has_another_address() {
     host.run("ip link set br0 up");
     host.run("ip addr add 10.99.0.1/24 dev br0");
     let call = pod.call(BRIDGE, &bridge(json!({"isGateway": true})));
-    refuse(&pod, &call, "ADD", &[BAD_CONFIG], &["br0", "10.99.0.1/24", "forceAddress"]);
+    refuse_late(&pod, &call, "ADD", &[BAD_CONFIG], &["br0", "10.99.0.1/24", "forceAddress"]);
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn malformed_json() {
     let host = Host::new();
     let pod = host.pod("blue");
     let rows: [(&[u8], &[&str]); 7] = [
-        (b"", &["line 1"]),
+        (b"", &["stdin"]),
         (b"{\"cniVersion\": }", &["line 1", "column 16"]),
         (b"{\n  \"cniVersion\": \"1.0.0\",\n  \"name\" 5\n}\n", &["line 3", "column 10"]),
         (b"{\"cniVersion\": \"1.0.0\", \"name\": \"x\"", &["line 1"]),
@@ -103,7 +103,7 @@ fn missing_variables_are_all_listed() {
     let host = Host::new();
     let pod = host.pod("blue");
     let call = pod.call(BRIDGE, &bridge(json!({})));
-    let all = ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH"];
+    let all = ["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"];
     for name in all {
         refuse(&pod, &call.clone().without(name), "ADD", &[BAD_ENVIRONMENT], &[name]);
         refuse(&pod, &call.clone().env(name, ""), "ADD", &[BAD_ENVIRONMENT], &[name]);

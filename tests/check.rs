@@ -152,7 +152,9 @@ fn check_finds_forwarding_off() {
 
 #[test]
 fn check_finds_the_ruleset_gone() {
-    check_finds(&["nft"], |host, _| drop(host.run("nft flush ruleset")));
+    check_finds(&["causeway_masquerade", "causeway_macspoof"], |host, _| {
+        drop(host.run("nft flush ruleset"))
+    });
 }
 
 #[test]

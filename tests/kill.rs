@@ -48,7 +48,7 @@ fn kill_and(answer: Answer) {
                 let outcome = if outcome.status == Some(0) {
                     outcome
                 } else {
-                    outcome.fails(103, &["id-blue"]);
+                    outcome.fails(103, &["eth0"]);
                     call.del();
                     call.run("ADD")
                 };

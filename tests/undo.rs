@@ -217,7 +217,7 @@ fn a_foreign_ipam_plugin_that_fails() {
 #[test]
 fn a_foreign_ipam_plugin_that_dies() {
     foreign_fails("echo broken >&2; exit 3", &[105], &["foreign", "3"]);
-    foreign_fails("kill -9 $$", &[105], &["foreign", "9"]);
+    foreign_fails("kill -9 $$", &[105], &["foreign", "SIGKILL"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::call::{Call, Plugin};
+use super::call::{Call, CniError, Plugin};
 use super::snapshot::nothing_stays;
 use super::{Host, Pod};
 
@@ -30,14 +30,28 @@ pub const DELEGATE: u64 = 105;
 /// Makes a call that must fail with one of `codes`, name every one of `words`, and change nothing.
 #[track_caller]
 pub fn refuse(pod: &Pod<'_>, call: &Call<'_>, verb: &str, codes: &[u64], words: &[&str]) {
+    let before = pod.host.snapshot();
+    let error = refuse_late(pod, call, verb, codes, words);
+    if error.code < 100 {
+        let when = format!("after a refused {verb} ({})", error.msg);
+        before.assert_same(&pod.host.snapshot(), &format!("{when}, on the host"));
+    }
+}
+
+/// As [`refuse`], for what is found when an address has been leased already: locks may be new, and
+/// the range may go on from another place.
+#[track_caller]
+pub fn refuse_late(
+    pod: &Pod<'_>,
+    call: &Call<'_>,
+    verb: &str,
+    codes: &[u64],
+    words: &[&str],
+) -> CniError {
     let before = (pod.host.snapshot(), pod.snapshot());
     let error = call.run(verb).fails_with(codes, words);
-    let when = format!("after a refused {verb} ({})", error.msg);
-    if error.code < 100 {
-        before.0.assert_same(&pod.host.snapshot(), &format!("{when}, on the host"));
-    }
-    // To find no address, the lock of the range must be taken.
-    nothing_stays(&before, pod, &when);
+    nothing_stays(&before, pod, &format!("after a refused {verb} ({})", error.msg));
+    error
 }
 
 /// An ADD of each configuration must be refused as the row says.

@@ -70,7 +70,7 @@ fn octets(address: IpAddr) -> Vec<u8> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
-    use super::crate::kernel::attr::Writer;
+    use crate::kernel::attr::Writer;
     use super::super::expr::Verdict;
     use super::*;
 
