@@ -55,7 +55,12 @@ pub fn serve(program: &str, arguments: &[OsString]) -> ExitCode {
     let start = Instant::now();
     let mut request = None;
     let done = catch_unwind(AssertUnwindSafe(|| {
-        let read = Request::read(&|name| std::env::var_os(name), &mut io::stdin().lock());
+        let mut stdin: Box<dyn io::Read> = if io::stdin().is_terminal() {
+            Box::new(io::empty())
+        } else {
+            Box::new(io::stdin().lock())
+        };
+        let read = Request::read(&|name| std::env::var_os(name), &mut stdin);
         let read = request.insert(read.map_err(Error::from)?);
         logging::configure(read.config.log_level.as_deref(), read.config.log_file.as_deref());
         if wants_explanation(arguments) {

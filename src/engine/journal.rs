@@ -5,6 +5,7 @@
 //! slash. Writing is atomic against a kill (temporary file, then rename). There is no fsync: after
 //! a crash of the whole node the boot ID has changed and every namespace is gone.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -20,8 +21,11 @@ use crate::kernel::sysctl;
 /// Where the journal is unless the configuration's `stateDir` names another place.
 pub const STATE_DIR: &str = "/var/lib/cni/causeway";
 
-/// The longest file name that every file system holds.
-const LONGEST_NAME: usize = 255;
+/// The longest file name that every file system holds, less what [`NEW`] adds.
+const LONGEST_NAME: usize = 255 - NEW.len();
+
+/// What the name of a record that is being written begins with; no container ID does.
+const NEW: &str = ".new.";
 
 /// What is written of an attachment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -130,8 +134,9 @@ impl Journal {
         };
         let text = serde_json::to_vec(record)
             .map_err(|error| failed("write the record")(io::Error::other(error)))?;
-        // A name that no record has: it begins with a dot.
-        let temporary = self.directory.join(format!(".new.{}", std::process::id()));
+        let mut name = OsString::from(NEW);
+        name.push(path.file_name().unwrap_or_default());
+        let temporary = self.directory.join(name);
         let open = || {
             fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)
         };
@@ -197,8 +202,16 @@ impl Journal {
         Ok(records)
     }
 
-    /// Every record of one attachment, whichever plugin made it; `network` narrows nothing here,
-    /// the journal is one network's.
+    /// Removes what killed processes were writing. Only for GC, beside which no ADD may run.
+    pub fn sweep(&self) {
+        for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(NEW) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// Every record of one attachment to the network, whichever of the plugins made it.
     ///
     /// # Errors
     /// As [`Self::read`].

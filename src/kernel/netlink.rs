@@ -45,6 +45,9 @@ const ANSWER: usize = 32 * 1024;
 /// Bytes of requests that are sent at once; far below the default send buffer of 212,992 bytes.
 const BATCH: usize = 16 * 1024;
 
+/// Reads one answer: its message type and the whole message in, what it says out.
+pub type Reading<'r, T> = &'r mut dyn FnMut(u16, &[u8]) -> Result<Option<T>, Error>;
+
 /// A request whose answer is still out.
 struct Pending {
     sequence: u32,
@@ -206,7 +209,7 @@ impl RouteSocket {
         message: RouteNetlinkMessage,
         more_flags: u16,
         doing: impl Into<String>,
-        read: &mut dyn FnMut(u16, &[u8]) -> Result<Option<T>, Error>,
+        read: Reading<'_, T>,
     ) -> Result<Vec<T>, Error> {
         self.flush()?;
         let doing = doing.into();
@@ -226,7 +229,7 @@ impl RouteSocket {
         &mut self,
         sequence: u32,
         doing: &str,
-        read: &mut dyn FnMut(u16, &[u8]) -> Result<Option<T>, Error>,
+        read: Reading<'_, T>,
     ) -> Result<(Vec<T>, bool), Error> {
         let mut answers = Vec::new();
         let mut torn = false;

@@ -90,14 +90,16 @@ fn add<P: Plugin>(request: &Request, out: &mut dyn Deliver) -> Result<(), Error>
         Some(source) => Some(lease::<P>(source, &owner, &journal)?),
         None => None,
     };
-    let done = attach(&plugin, request, &owner, &facts, lease.as_ref(), &journal, &lock, &mut node, out);
-    if done.is_err()
-        && let Some(source) = &source
-    {
-        // Undoing the plan has done this already, unless there was no plan yet.
-        source.release(&owner)?;
+    match plugin.plan(request, &owner, &facts, lease.as_ref()) {
+        Ok(plan) => attach::<P>(request, &owner, plan, &journal, &lock, &mut node, out),
+        Err(error) => {
+            // There is no plan yet whose undoing would give the lease back.
+            if let Some(Err(failure)) = source.map(|source| source.release(&owner)) {
+                log::error!("the lease of {} could not be given back: {failure}", owner.text());
+            }
+            Err(error)
+        }
     }
-    done
 }
 
 fn already_leased(owner: &Owner) -> Error {
@@ -107,19 +109,16 @@ fn already_leased(owner: &Owner) -> Error {
     ))
 }
 
-#[allow(clippy::too_many_arguments)]
 fn attach<P: Plugin>(
-    plugin: &P,
     request: &Request,
     owner: &Owner,
-    facts: &P::Facts,
-    lease: Option<&Leased>,
+    plan: Plan,
     journal: &Journal,
     lock: &SharedLock,
     node: &mut Node<'_>,
     out: &mut dyn Deliver,
 ) -> Result<(), Error> {
-    let Plan { resources, mut result } = plugin.plan(request, owner, facts, lease)?;
+    let Plan { resources, mut result } = plan;
     let record = Record {
         version: 1,
         owner: owner.clone(),
@@ -130,7 +129,10 @@ fn attach<P: Plugin>(
         pod: kubernetes_pod(request),
         resources,
     };
-    journal.write(&record)?;
+    if let Err(failure) = journal.write(&record) {
+        apply::remove(&record.resources, node)?;
+        return Err(failure.into());
+    }
     let application = match Application::run(&record.resources, node, lock) {
         Ok(application) => application,
         Err(failure) => {

@@ -51,6 +51,7 @@ pub fn collect<P: Plugin>(request: &Request) -> Result<(), Error> {
         log::info!("collecting {}", owner.text());
         keep(remove_record(&record).and_then(|()| Ok(journal.remove(owner, P::TYPE)?)));
     }
+    journal.sweep();
     // Attachments whose record is lost.
     let mut node = Node::open(home()?, None, None)?;
     let is_stale = |text: &str| {
@@ -87,7 +88,7 @@ fn remove_rules(node: &mut Node<'_>, is_stale: &dyn Fn(&str) -> bool) -> Result<
     let pods = masquerade::entries(node.nft()?).map_err(crate::kernel::Error::from)?;
     let guards = macspoof::entries(node.nft()?).map_err(crate::kernel::Error::from)?;
     for entry in pods.iter().filter(|entry| is_stale(&entry.owner)) {
-        masquerade::remove(&mut node.rules, &[entry.address.into()], &entry.owner);
+        masquerade::remove(&mut node.rules, &[entry.address], &entry.owner);
     }
     for entry in guards.iter().filter(|entry| is_stale(&entry.owner)) {
         macspoof::remove(&mut node.rules, &entry.link, entry.mac, &entry.owner);

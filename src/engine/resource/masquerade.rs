@@ -4,7 +4,7 @@ use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, Made};
-use crate::engine::{Error, Node};
+use crate::engine::{Error, Node, Owner, reference};
 use crate::kernel::masquerade;
 
 /// The container's addresses in the masquerading maps.
@@ -28,7 +28,16 @@ impl Kind for Masquerade {
     }
 
     fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
-        Ok(masquerade::missing(node.nft()?, &self.addresses, &self.owner).map_err(crate::kernel::Error::from)?)
+        let missing = masquerade::missing(node.nft()?, &self.addresses, &self.owner)
+            .map_err(crate::kernel::Error::from)?;
+        // A pod attached by the reference plugins has their rules, which are as good.
+        if !missing.is_empty()
+            && let Some(owner) = Owner::parse(&self.owner)
+            && reference::masquerade_present(&owner, node)?
+        {
+            return Ok(Vec::new());
+        }
+        Ok(missing)
     }
 
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {
