@@ -1,10 +1,10 @@
 /*
  * Measures one call of a program as a runtime makes it:
  *
- *   stopwatch PROGRAM [ARGUMENT]... <stdin
+ *   stopwatch REPORT_FILE PROGRAM [ARGUMENT]... <stdin
  *
- * The program gets stopwatch's own stdin, stdout and environment. When it has ended, one line goes
- * to file descriptor 3:
+ * The program gets stopwatch's own stdin, stdout and environment. When it has ended, one line is
+ * written to REPORT_FILE:
  *
  *   WALL_NS USER_US SYSTEM_US PEAK_RSS_KIB EXIT_CODE
  *
@@ -26,8 +26,6 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#define REPORT_FD 3
 
 static char line[160];
 static size_t length;
@@ -77,20 +75,19 @@ int main(int count, char **arguments)
 	struct timespec start, end;
 	struct rusage usage;
 	volatile int exec_error = 0;
-	int status;
+	int status, report;
 	pid_t child;
 
-	if (count < 2)
-		return fail("measure nothing; usage: stopwatch PROGRAM [ARGUMENT]...", EINVAL);
-	if (fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC) < 0)
-		return fail("report: file descriptor 3 must be open", errno);
+	if (count < 3)
+		return fail("measure nothing; usage: stopwatch REPORT_FILE PROGRAM [ARGUMENT]...",
+			    EINVAL);
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	child = vfork();
 	if (child < 0)
 		return fail("make a process", errno);
 	if (child == 0) {
-		execv(arguments[1], arguments + 1);
+		execv(arguments[2], arguments + 2);
 		exec_error = errno;
 		_exit(127);
 	}
@@ -106,5 +103,8 @@ int main(int count, char **arguments)
 	put_number(microseconds(usage.ru_stime), " ");
 	put_number(usage.ru_maxrss, " ");
 	put_number(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), "\n");
-	return write(REPORT_FD, line, length) == (ssize_t)length ? 0 : fail("report", errno);
+	report = open(arguments[1], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (report < 0 || write(report, line, length) != (ssize_t)length)
+		return fail("write the report", errno);
+	return 0;
 }

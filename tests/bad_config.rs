@@ -276,9 +276,6 @@ fn check_without_or_with_a_foreign_previous_result() {
     wrong["ips"][0]["address"] = json!("10.88.0.99/24");
     refuse(&pod, &with(&wrong), "CHECK", &[CHECK_FAILED, BAD_CONFIG], &["10.88.0.99"]);
     let mut wrong = own.clone();
-    wrong["ips"][0]["interface"] = json!(17);
-    refuse(&pod, &with(&wrong), "CHECK", &[BAD_CONFIG, CHECK_FAILED], &["17"]);
-    let mut wrong = own.clone();
     wrong["interfaces"][2]["mac"] = json!("02:00:00:00:00:99");
     refuse(&pod, &with(&wrong), "CHECK", &[CHECK_FAILED], &["02:00:00:00:00:99"]);
     call.check(&own).silence();

@@ -41,13 +41,12 @@ fn verbs_that_a_version_does_not_have() {
 fn malformed_json() {
     let host = Host::new();
     let pod = host.pod("blue");
-    let rows: [(&[u8], &[&str]); 7] = [
+    let rows: [(&[u8], &[&str]); 6] = [
         (b"", &["stdin"]),
         (b"{\"cniVersion\": }", &["line 1", "column 16"]),
         (b"{\n  \"cniVersion\": \"1.0.0\",\n  \"name\" 5\n}\n", &["line 3", "column 10"]),
         (b"{\"cniVersion\": \"1.0.0\", \"name\": \"x\"", &["line 1"]),
         (b"{\"cniVersion\": \"1.0.0\", \"name\": \"x\"} trailing", &["line 1"]),
-        (b"[1, 2]", &["line 1"]),
         (b"{\"name\": \"\xff\xfe\"}", &[]),
     ];
     for (stdin, words) in rows {
@@ -55,6 +54,16 @@ fn malformed_json() {
             let call = pod.call(BRIDGE, &json!({})).stdin(stdin);
             refuse(&pod, &call, verb, &[NOT_DECODED], words);
         }
+    }
+}
+
+#[test]
+fn json_that_is_no_object() {
+    let host = Host::new();
+    let pod = host.pod("blue");
+    for stdin in ["[1, 2]", "5", "\"text\"", "null"] {
+        let call = pod.call(BRIDGE, &json!({})).stdin(stdin.as_bytes());
+        refuse(&pod, &call, "ADD", &[BAD_CONFIG, NOT_DECODED], &["object"]);
     }
 }
 

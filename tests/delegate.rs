@@ -268,7 +268,7 @@ fn much_to_say_on_both_sides_blocks_neither() {
 fn what_a_plugin_leaves_running_is_not_waited_for() {
     let plugins = Plugins::new();
     // The sleep keeps the plugin's stdout open.
-    let plugin = plugins.script("parent", "sleep 1000 & echo $! >$here/pid; echo '{\"a\": 1}'");
+    let plugin = plugins.script("parent", "sleep 60 & echo $! >$here/pid; echo '{\"a\": 1}'");
     let (result, pid) = in_time(move || (delegate::add(&plugin, b"{}"), plugins.read("pid")));
     let pid = Pid::from_raw(pid.trim().parse().unwrap());
     kill(pid, Signal::SIGKILL).expect("the sleep was left alone");

@@ -180,3 +180,24 @@ fn many_at_once_on_a_bare_host() {
         }
     }
 }
+
+/// The specification forbids a runtime to ask twice at once for one attachment. If one does, it
+/// gets the attachment at most once, and DEL still brings back what was.
+#[test]
+fn the_same_attachment_twice_at_once() {
+    let host = Host::new();
+    let (other, pod) = (host.pod("green"), host.pod("blue"));
+    other.call(BRIDGE, &everything()).add();
+    let before = (host.snapshot(), pod.snapshot());
+    let call = pod.call(BRIDGE, &everything());
+    for _ in 0..12 {
+        let children = [(); 2].map(|()| call.spawn("ADD", Stdio::piped()));
+        let outcomes = children.map(|child| Outcome::new("ADD".to_owned(), &await_end(child)));
+        let good = outcomes.iter().filter(|outcome| outcome.status == Some(0)).count();
+        assert!(good < 2, "both got it: {}\n{}", outcomes[0], outcomes[1]);
+        call.del();
+        nothing_stays(&before, &pod, "after two ADDs at once and DEL");
+        call.check(&call.add()).silence();
+        call.del();
+    }
+}

@@ -165,7 +165,7 @@ fn whatever_is_no_network_namespace_is_named_and_never_waited_for() {
             fs::write(at("file"), "text").unwrap();
             fs::write(at("empty"), "").unwrap();
             let _socket = UnixListener::bind(at("socket")).unwrap();
-            symlink("/nowhere", at("dead")).unwrap();
+            symlink("/run/nowhere", at("dead")).unwrap();
             symlink("loop", at("loop")).unwrap();
 
             let found = |path: &str| match Namespace::open(Path::new(path)) {

@@ -8,7 +8,7 @@ mod harness;
 use std::process::Stdio;
 
 use harness::call::{Call, Outcome, Plugin, await_end};
-use harness::config::{bridge, dual_stack, merge, newest};
+use harness::config::{bridge, dual_stack, everything, merge, newest};
 use harness::{Host, testing_reference};
 use serde_json::json;
 
@@ -373,4 +373,66 @@ fn a_configuration_in_pieces() {
     }
     drop(writer);
     Outcome::new("ADD in pieces".to_owned(), &await_end(child)).success();
+}
+
+/// Explaining prints what ADD would do and changes nothing.
+#[test]
+fn an_explained_add_changes_nothing() {
+    if testing_reference() {
+        return;
+    }
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let before = (host.snapshot(), pod.snapshot());
+    let call = pod.call(BRIDGE, &everything());
+    let outcome = call.clone().env("CAUSEWAY_EXPLAIN", "1").run("ADD");
+    assert_eq!(outcome.status, Some(0), "{outcome}");
+    for word in ["br0", "eth0", "10.88.0.2", "fd00:88::2", "0.0.0.0/0"] {
+        assert!(outcome.stdout.contains(word), "no word of {word}: {outcome}");
+    }
+    before.0.assert_same(&host.snapshot(), "after an explained ADD, on the host");
+    before.1.assert_same(&pod.snapshot(), "after an explained ADD, in the pod");
+    assert_eq!(call.add()["ips"][0]["address"], "10.88.0.2/24", "as it was explained");
+}
+
+/// Names of files, aliases of links and comments of elements have limits; IDs have none.
+#[test]
+fn container_ids_and_network_names_of_any_length() {
+    let host = Host::new();
+    let lengths = if testing_reference() { vec![1, 64] } else { vec![1, 64, 128, 250, 255, 1000] };
+    for length in lengths {
+        let config = bridge(json!({
+            "isGateway": true, "ipMasq": true, "macspoofchk": true,
+            "name": format!("n{}", "e".repeat(length.min(200)))
+        }));
+        let (first, second) = (host.pod("first"), host.pod("second"));
+        let before = (host.snapshot(), first.snapshot());
+        // The two differ only at the end.
+        let calls = [(&first, "1"), (&second, "2")].map(|(pod, end)| {
+            let id = format!("{}{end}", "d".repeat(length - 1));
+            pod.call(BRIDGE, &config).id(&id)
+        });
+        let results = calls.each_ref().map(|call| call.add());
+        assert_ne!(results[0]["ips"], results[1]["ips"]);
+        for (call, result) in calls.iter().zip(&results) {
+            call.check(result).silence();
+        }
+        calls[0].del();
+        calls[1].check(&results[1]).silence();
+        if testing_reference() {
+            calls[1].del();
+        } else {
+            host.call(BRIDGE, &config).gc(&[]);
+        }
+        assert_eq!(first.link_names(), ["lo"], "IDs of {length} bytes");
+        assert_eq!(second.link_names(), ["lo"], "IDs of {length} bytes");
+        let left = host.snapshot();
+        for what in ["ddd", ":eth0"] {
+            assert!(left.files(what).is_empty(), "IDs of {length} bytes: {:?}", left.files(what));
+        }
+        assert!(host.nft_elements().is_empty(), "IDs of {length} bytes");
+        before.1.assert_same(&first.snapshot(), "in the pod");
+        first.destroy();
+        second.destroy();
+    }
 }

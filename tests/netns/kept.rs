@@ -6,8 +6,10 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::thread;
+use std::time::Duration;
 
 use causeway::kernel::netns::{self, Error, Found};
+use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
@@ -149,6 +151,22 @@ fn twenty_at_once_make_twenty_namespaces_and_one_mount() {
 }
 
 #[test]
+fn who_holds_the_directorys_lock_is_waited_for() {
+    Host::new().inside(|| {
+        let held = File::open(dir()).unwrap();
+        let held = Flock::lock(held, FlockArg::LockShared).unwrap();
+        thread::scope(|scope| {
+            let adding = scope.spawn(|| create("patient"));
+            thread::sleep(Duration::from_millis(100));
+            assert_eq!(mounts_at(dir()), 0, "the directory is left alone while locked");
+            drop(held);
+            adding.join().unwrap();
+        });
+        assert_eq!(listed(), [("patient".to_owned(), true)]);
+    });
+}
+
+#[test]
 fn of_many_that_want_one_name_one_gets_it() {
     Host::new().inside(|| {
         let results = thread::scope(|scope| {
@@ -236,7 +254,7 @@ fn deleting_spares_what_is_no_namespace() {
         assert_eq!(mounts_at(&uts), 1);
 
         symlink(&kept, at("link")).unwrap();
-        symlink("/nowhere", at("dead")).unwrap();
+        symlink("/run/nowhere", at("dead")).unwrap();
         assert!(listed().contains(&("link".to_owned(), true)));
         assert!(listed().contains(&("dead".to_owned(), false)));
         let error = netns::create(dir(), "dead").unwrap_err();

@@ -37,6 +37,9 @@ pub struct Veth {
     /// The port reaches only ports that are not isolated.
     #[serde(default)]
     pub isolated: bool,
+    /// The container end stays down.
+    #[serde(default)]
+    pub leave_down: bool,
     /// Written on the host end as its alias.
     pub owner: String,
 }
@@ -59,7 +62,7 @@ impl Veth {
                 wrong.push(format!("interface {} in the container is no veth", self.pod));
             }
             Some(link) => {
-                if !link.up {
+                if !link.up && !self.leave_down {
                     wrong.push(format!("interface {} in the container is down", self.pod));
                 }
                 let is = link.mac.map(|mac| mac.to_string()).unwrap_or_default();

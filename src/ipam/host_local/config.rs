@@ -226,9 +226,9 @@ fn range(keys: &RangeKeys) -> Result<Range, (Cow<'static, str>, Problem)> {
         Some(address) => address,
         None => range.address(after_network),
     };
-    for (index, &Exclusion { first, last }) in keys.exclude.iter().enumerate() {
-        if !range.contains(first) || !range.contains(last) {
-            let problem = Problem::ExclusionOutside { first, last, subnet };
+    for (index, &exclusion) in keys.exclude.iter().enumerate() {
+        if !range.contains(exclusion.first) || !range.contains(exclusion.last) {
+            let problem = Problem::ExclusionOutside { exclusion, subnet };
             return Err((format!("exclude[{index}]").into(), problem));
         }
     }
@@ -307,5 +307,6 @@ fn bar_gateways(sets: &mut [RangeSet]) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #[path = "config_tests.rs"]
 mod tests;

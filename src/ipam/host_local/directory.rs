@@ -313,13 +313,17 @@ fn refused(path: &Path, errno: Errno) -> Error {
 
 fn lock(path: &Path, directory: &OwnedFd, make: bool) -> Result<Option<Flock<OwnedFd>>, Error> {
     let failed = |doing, errno| io_error(&path.join(LOCK), doing, errno);
-    let make = if make { OFlag::O_CREAT } else { OFlag::empty() };
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | make;
-    let mut file = match openat(directory, LOCK, flags, Mode::from_bits_truncate(0o750)) {
-        // Who has never locked it has never changed it.
-        Err(Errno::ENOENT) if make.is_empty() => return Ok(None),
-        other => other.map_err(|errno| failed("open the lock", errno))?,
+    let open = |more| {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | more;
+        openat(directory, LOCK, flags, Mode::from_bits_truncate(0o750))
     };
+    let mut file = match open(OFlag::empty()) {
+        Err(Errno::ENOENT) if make => open(OFlag::O_CREAT),
+        // Who has never locked it has never changed it.
+        Err(Errno::ENOENT) => return Ok(None),
+        other => other,
+    }
+    .map_err(|errno| failed("open the lock", errno))?;
     loop {
         match Flock::lock(file, FlockArg::LockExclusive) {
             Ok(lock) => return Ok(Some(lock)),

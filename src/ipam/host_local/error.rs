@@ -14,13 +14,13 @@ pub use super::problem::Problem;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no `ipam` section.
-    #[error("ipam: is missing; host-local reads its ranges there")]
+    #[error("network configuration, `ipam`: is missing; host-local reads its ranges there")]
     NoSection,
     /// A key has a value of the wrong type or form.
     #[error(transparent)]
     Key(#[from] protocol::error::Error),
     /// A key has a value that cannot be.
-    #[error("{path}: {problem}")]
+    #[error("network configuration, `{path}`: {problem}")]
     Config {
         /// The key's path, such as `ipam.ranges[1][0].rangeEnd`.
         path: String,
@@ -28,11 +28,13 @@ pub enum Error {
         problem: Problem,
     },
     /// There is nothing to lease from.
-    #[error("ipam: there are no ranges to lease from; set `subnet`, or `ranges`")]
+    #[error(
+        "network configuration, `ipam`: there are no ranges to lease from; set `subnet`, or `ranges`"
+    )]
     NoRanges,
     /// Results before 0.3.0 have one address of each family.
     #[error(
-        "ipam.ranges: cniVersion {version} knows one {family} address of an attachment, but there are {sets} {family} range sets; use cniVersion 0.3.0 or later, or put the ranges into one set"
+        "network configuration, `ipam.ranges`: cniVersion {version} knows one {family} address of an attachment, but there are {sets} {family} range sets; use cniVersion 0.3.0 or later, or put the ranges into one set"
     )]
     TooManySets {
         /// The configuration's version.
@@ -43,13 +45,13 @@ pub enum Error {
         sets: usize,
     },
     /// `dataDir` is not absolute.
-    #[error("ipam.dataDir: must be an absolute path, but is {given:?}")]
+    #[error("network configuration, `ipam.dataDir`: must be an absolute path, but is {given:?}")]
     DataDir {
         /// The offending path.
         given: String,
     },
     /// The file that `resolvConf` names cannot be read.
-    #[error("ipam.resolvConf: cannot read {}: {source}", path.display())]
+    #[error("network configuration, `ipam.resolvConf`: cannot read {}: {source}", path.display())]
     ResolvConf {
         /// The file.
         path: PathBuf,

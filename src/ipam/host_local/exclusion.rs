@@ -1,5 +1,6 @@
 //! Addresses that are never handed out, as `exclude` lists them.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -49,6 +50,16 @@ pub enum ExclusionError {
         /// The offending text.
         given: String,
     },
+}
+
+impl fmt::Display for Exclusion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last {
+            write!(f, "{}", self.first)
+        } else {
+            write!(f, "{}-{}", self.first, self.last)
+        }
+    }
 }
 
 impl FromStr for Exclusion {

@@ -95,15 +95,7 @@ impl<'a> Leasing<'a> {
 
     fn take_requested(&mut self, set: &RangeSet, address: IpAddr) -> Result<IpAddr, Error> {
         if !self.attempts()(address)? {
-            let name = address.to_string();
-            let holder = self.directory.claim(&name, |claim| match claim {
-                Claim::Holder(Holder { container_id, .. }) | Claim::Container(container_id) => {
-                    Some(container_id.to_owned())
-                }
-                Claim::Nobody | Claim::Garbage => None,
-            });
-            let why = Hindrance::Leased(holder.flatten());
-            return Err(Error::Taken { address, why });
+            return Err(taken(self.directory, address));
         }
         if let Some(range) = set.range_of(address) {
             bitmap::note(self.directory, range, address, true)?;
@@ -179,6 +171,17 @@ impl<'a> Leasing<'a> {
         }
         self.directory.mark();
     }
+}
+
+/// The error for a requested address that has a lease file.
+pub fn taken(directory: &Directory, address: IpAddr) -> Error {
+    let holder = directory.claim(&address.to_string(), |claim| match claim {
+        Claim::Holder(Holder { container_id, .. }) | Claim::Container(container_id) => {
+            Some(container_id.to_owned())
+        }
+        Claim::Nobody | Claim::Garbage => None,
+    });
+    Error::Taken { address, why: Hindrance::Leased(holder.flatten()) }
 }
 
 /// The error for a set that is full.

@@ -37,7 +37,7 @@ pub use leasing::Released;
 use directory::Directory;
 use index::Entry;
 use last_reserved::LastReserved;
-use leasing::{Leasing, exhausted, refuse_barred, release, release_where, trusted_entries};
+use leasing::{Leasing, exhausted, refuse_barred, release, release_where, taken, trusted_entries};
 use range::RangeSet;
 use search::Search;
 
@@ -204,7 +204,7 @@ impl HostLocal {
                 (None, None) => first_of(set),
                 (Some(directory), Some(address)) => {
                     if directory.exists(&address.to_string())? {
-                        return Err(Error::Taken { address, why: Hindrance::Leased(None) });
+                        return Err(taken(directory, address));
                     }
                     Some(address)
                 }

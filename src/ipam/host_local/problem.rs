@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
+use super::exclusion::Exclusion;
+
 /// A value of a range that cannot be; the words follow the key's path and a colon.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
@@ -46,7 +48,7 @@ pub enum Problem {
         subnet: IpNetwork,
     },
     /// `rangeEnd` before `rangeStart`.
-    #[error("{end} comes before the rangeStart {start}; a range goes upwards")]
+    #[error("the rangeEnd {end} comes before the rangeStart {start}; a range goes upwards")]
     StartAfterEnd {
         /// `rangeStart`, or what stands in for it.
         start: IpAddr,
@@ -85,12 +87,10 @@ pub enum Problem {
         other_path: String,
     },
     /// An exclusion that is not within the subnet.
-    #[error("{first}-{last} is not in the subnet {subnet}; exclude only addresses of that subnet")]
+    #[error("{exclusion} is not in the subnet {subnet}; exclude only addresses of that subnet")]
     ExclusionOutside {
-        /// The first excluded address.
-        first: IpAddr,
-        /// The last one.
-        last: IpAddr,
+        /// The offending addresses.
+        exclusion: Exclusion,
         /// The subnet of the same range.
         subnet: IpNetwork,
     },

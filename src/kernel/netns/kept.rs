@@ -23,8 +23,8 @@ pub const DIRECTORY: &str = "/run/netns";
 /// The longest file name in bytes (NAME_MAX of linux/limits.h).
 const NAME_MAX: usize = 255;
 
-/// How often [`delete`] begins anew when somebody mounts over the file in between.
-const ATTEMPTS: usize = 8;
+/// How often [`delete`] unmounts and removes again: as many mounts may lie one upon the other.
+const ATTEMPTS: usize = 64;
 
 /// Makes a network namespace and keeps it as `directory`/`name`, whose path it gives. Like
 /// `ip netns add`, it leaves `lo` down and makes the directory a mount with shared propagation, so
@@ -124,18 +124,16 @@ pub fn delete(directory: &Path, name: &str) -> Result<bool, Error> {
 fn remove(path: &Path) -> Result<bool, Error> {
     let mut removed = false;
     for _ in 0..ATTEMPTS {
-        // Several mounts may lie one upon the other.
-        loop {
-            match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
-                Ok(()) => removed = true,
-                // Nothing is mounted there, or somebody else was faster.
-                Err(Errno::EINVAL | Errno::ENOENT) => break,
-                Err(errno) => return Err(Error::io(path, "unmount", errno)),
-            }
+        match umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            Ok(()) => removed = true,
+            // Nothing is mounted there, or somebody else was faster.
+            Err(Errno::EINVAL | Errno::ENOENT) => {}
+            Err(errno) => return Err(Error::io(path, "unmount", errno)),
         }
         match fs::remove_file(path) {
             Ok(()) => return Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(removed),
+            // Another mount lies below, or was made in between.
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
             Err(error) => return Err(Error::io(path, "remove the file", error)),
         }

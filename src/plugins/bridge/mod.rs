@@ -63,6 +63,7 @@ impl Plugin for Bridge {
                 steady_bridge: false,
                 hairpin: false,
                 isolated: false,
+                leave_down: false,
                 owner: owner.text(),
             }
             .into(),

@@ -54,9 +54,9 @@ pub(super) fn plan(
             Lease { source: lease.source.clone(), addresses: ips.iter().map(|ip| ip.address).collect() }.into(),
         );
     }
+    resources.extend(host_resources(settings, owner, facts, &ips)?);
     resources.extend(link_resources(settings, request, owner, facts, &mac, &ips));
     resources.extend(container_resources(settings, request, &ips, &routes));
-    resources.extend(host_resources(settings, owner, facts, &ips)?);
     resources.extend(rules(settings, owner, facts, &mac, &ips));
     if !settings.disable_container_interface {
         resources.push(Readiness { port: facts.host_link.clone() }.into());
@@ -125,32 +125,17 @@ fn link_resources(
     mac: &str,
     ips: &[IpConfig],
 ) -> Vec<Resource> {
-    // A bridge with this network's gateways was prepared by an earlier attachment.
-    let has_gateways = facts.bridge.as_ref().is_some_and(|bridge| {
-        let mut gateways = ips.iter().filter_map(gateway_address).peekable();
-        settings.vlan.is_none()
-            && settings.gateway
-            && gateways.peek().is_some()
-            && gateways.all(|gateway| bridge.addresses.contains(&gateway))
-    });
     let mut resources: Vec<Resource> = vec![
-        Bridge {
-            name: settings.bridge.clone(),
-            mtu: settings.mtu,
-            vlan_filtering: settings.filters_vlans(),
-            promiscuous: settings.promiscuous,
-            in_use: has_gateways,
-        }
-        .into(),
         Veth {
             host: facts.host_link.clone(),
             pod: request.ifname.clone(),
             mac: mac.to_owned(),
             mtu: settings.mtu,
             bridge: Some(settings.bridge.clone()),
-            steady_bridge: has_gateways,
+            steady_bridge: settings.gateway && settings.vlan.is_none() && !ips.is_empty(),
             hairpin: settings.hairpin,
             isolated: settings.port_isolation,
+            leave_down: settings.disable_container_interface,
             owner: owner.text(),
         }
         .into(),
@@ -224,8 +209,27 @@ fn sysctls(settings: &Settings, link: &str, ips: &[IpConfig]) -> Vec<Setting> {
     values
 }
 
+/// The bridge and, before it gets a port, the gateways' addresses: from then on it keeps the
+/// hardware address that it was made with.
 fn host_resources(settings: &Settings, owner: &Owner, facts: &Facts, ips: &[IpConfig]) -> Result<Vec<Resource>, Error> {
-    let mut resources = Vec::new();
+    // A bridge with this network's gateways was prepared by an earlier attachment.
+    let has_gateways = facts.bridge.as_ref().is_some_and(|bridge| {
+        let mut gateways = ips.iter().filter_map(gateway_address).peekable();
+        settings.vlan.is_none()
+            && settings.gateway
+            && gateways.peek().is_some()
+            && gateways.all(|gateway| bridge.addresses.contains(&gateway))
+    });
+    let mut resources: Vec<Resource> = vec![
+        Bridge {
+            name: settings.bridge.clone(),
+            mtu: settings.mtu,
+            vlan_filtering: settings.filters_vlans(),
+            promiscuous: settings.promiscuous,
+            in_use: has_gateways,
+        }
+        .into(),
+    ];
     if !settings.gateway || ips.is_empty() {
         return Ok(resources);
     }

@@ -1,0 +1,150 @@
+//! The private "host" that a case happens in.
+
+use std::fs::{self, File};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, setns, unshare};
+
+use crate::Error;
+use crate::network::Network;
+
+const NETNS: &str = "/run/netns";
+const LEASES: &str = "/var/lib/cni/networks";
+const PRIVATE: [&str; 2] = ["/run", "/var/lib/cni"];
+
+/// A network namespace, with /run and /var/lib/cni of its own, that this process is in. The kernel
+/// takes it away when it is dropped or the process ends.
+pub struct Host {
+    namespace: File,
+}
+
+impl Host {
+    /// Moves this process, which must have one thread, into a new one.
+    pub fn new() -> Result<Self, Error> {
+        unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET)
+            .map_err(Error::io("make namespaces (this needs root)"))?;
+        let none: Option<&str> = None;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+            .map_err(Error::io("make the mounts private"))?;
+        for path in PRIVATE {
+            mount(Some("tmpfs"), path, Some("tmpfs"), MsFlags::empty(), none)
+                .map_err(Error::io(format!("mount a tmpfs on {path}")))?;
+        }
+        fs::create_dir(NETNS).map_err(Error::io("make /run/netns"))?;
+        let namespace = own_namespace()?;
+        ip(&["link", "set", "lo", "up"])?;
+        Ok(Self { namespace })
+    }
+
+    /// Makes a namespace for a pod and gives its path.
+    pub fn make_pod_namespace(&self, name: &str) -> Result<String, Error> {
+        let path = format!("{NETNS}/{name}");
+        File::create(&path).map_err(Error::io(format!("make {path}")))?;
+        let none: Option<&str> = None;
+        unshare(CloneFlags::CLONE_NEWNET).map_err(Error::io("make a namespace"))?;
+        let mounted = mount(Some("/proc/self/ns/net"), path.as_str(), none, MsFlags::MS_BIND, none);
+        setns(&self.namespace, CloneFlags::CLONE_NEWNET).map_err(Error::io("come back"))?;
+        mounted.map_err(Error::io(format!("mount {path}")))?;
+        Ok(path)
+    }
+
+    /// Makes the bridge, with the gateways' addresses, for who does not make it.
+    pub fn make_bridge(&self, network: &Network) -> Result<(), Error> {
+        let bridge = network.bridge.as_str();
+        ip(&["link", "add", bridge, "type", "bridge"])?;
+        for (gateway, prefix) in network.gateways().iter().zip(network.prefixes()) {
+            let address = format!("{gateway}/{prefix}");
+            let mut arguments = vec!["address", "add", &address, "dev", bridge];
+            if gateway.contains(':') {
+                arguments.push("nodad");
+            }
+            ip(&arguments)?;
+        }
+        ip(&["link", "set", bridge, "up"])
+    }
+
+    /// Writes `count` leases of other pods, from the first address after the gateway on, and that
+    /// the last of them, or with `none_after` the address behind it, was handed out last.
+    pub fn write_leases(
+        &self,
+        network: &Network,
+        count: u32,
+        is_turn_over: bool,
+    ) -> Result<(), Error> {
+        let directory = PathBuf::from(LEASES).join(&network.name);
+        let write = |name: String, text: &str| {
+            let path = directory.join(name);
+            fs::write(&path, text).map_err(Error::io(format!("write {}", path.display())))
+        };
+        fs::create_dir_all(&directory).map_err(Error::io("make the directory of leases"))?;
+        let first = u32::from(Ipv4Addr::new(10, network.number, 0, 2));
+        for number in 0..count {
+            let address = Ipv4Addr::from(first.saturating_add(number));
+            write(address.to_string(), &format!("filler{number}\r\neth0"))?;
+        }
+        let last = if is_turn_over { count } else { count.saturating_sub(1) };
+        if count > 0 {
+            let last = Ipv4Addr::from(first.saturating_add(last));
+            write("last_reserved_ip.0".to_owned(), &last.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Whether a pod's gateway answers. A new bridge port may take a moment to forward.
+    pub fn reaches(&self, pod_namespace: &str, gateway: &str) -> Result<bool, Error> {
+        let inside = format!("--net={pod_namespace}");
+        for _ in 0..3 {
+            let output = Command::new("nsenter")
+                .args([&inside, "ping", "-c", "1", "-W", "1", "-q", gateway])
+                .output()
+                .map_err(Error::io("execute nsenter and ping"))?;
+            if output.status.success() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        for path in PRIVATE {
+            // Not being able to is harmless: all of it ends with the process.
+            let _ = umount2(path, MntFlags::MNT_DETACH);
+        }
+        settle();
+    }
+}
+
+fn own_namespace() -> Result<File, Error> {
+    File::open(Path::new("/proc/self/ns/net")).map_err(Error::io("open the own namespace"))
+}
+
+fn ip(arguments: &[&str]) -> Result<(), Error> {
+    let output = Command::new("ip").args(arguments).output().map_err(Error::io("execute ip"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Error::Tool {
+        tool: format!("ip {}", arguments.join(" ")),
+        stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    })
+}
+
+/// Waits, for ten seconds at most, until the kernel has taken away the namespaces that were left:
+/// it does that in the background, under the lock that every change of links needs.
+pub fn settle() {
+    let start = Instant::now();
+    let mut quiet = 0;
+    while quiet < 5 && start.elapsed() < Duration::from_secs(10) {
+        thread::sleep(Duration::from_millis(50));
+        let before = Instant::now();
+        let _ = ip(&["link", "set", "lo", "up"]);
+        quiet = if before.elapsed() < Duration::from_millis(4) { quiet + 1 } else { 0 };
+    }
+}

@@ -1,0 +1,173 @@
+//! The rounds of a case: every contender makes the same call, one after the other, then the next
+//! call; who comes first changes from round to round.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::cases::Case;
+use crate::contender::{Contender, Verb};
+use crate::host::{Host, settle};
+use crate::network::{Kind, Network, Pod};
+use crate::trace::{self, Counted};
+use crate::{Effort, Error, Measured};
+
+/// A case never has fewer rounds than these, however long they take.
+const LEAST_ROUNDS: usize = 3;
+
+/// What one contender's calls for one verb took.
+pub struct Row {
+    pub verb: Verb,
+    pub who: &'static str,
+    pub measured: Vec<Measured>,
+    pub counted: Option<Counted>,
+}
+
+/// A contender in a case.
+struct Entrant<'a> {
+    contender: &'a Contender,
+    network: Network,
+    /// Pods made so far.
+    pods: usize,
+}
+
+impl Entrant<'_> {
+    fn next_pod(&mut self, host: &Host) -> Result<Pod, Error> {
+        let container_id = format!("{}-{}", self.contender.name, self.pods);
+        let netns = match self.network.shape.kind {
+            Kind::Bridge => host.make_pod_namespace(&container_id)?,
+            Kind::HostLocal => String::new(),
+        };
+        let pod = Pod { number: self.pods, container_id, netns, result: Value::Null };
+        self.pods += 1;
+        Ok(pod)
+    }
+
+    fn check_reach(&self, host: &Host, pod: &Pod) -> Result<(), Error> {
+        for gateway in self.network.gateways() {
+            if !host.reaches(&pod.netns, &gateway)? {
+                return Err(Error::Unreachable { who: self.contender.name.to_owned(), gateway });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Measures a case. Rows come in the order of verbs, then contenders.
+pub fn run(
+    case: &Case,
+    contenders: &[Contender],
+    stopwatch: &Path,
+    effort: &Effort,
+) -> Result<Vec<Row>, Error> {
+    let host = Host::new()?;
+    let mut entrants = enter(case, contenders, &host, stopwatch)?;
+    let mut rows: Vec<Row> = Vec::new();
+    for &verb in case.verbs {
+        rows.extend(contenders.iter().map(|contender| Row {
+            verb,
+            who: contender.name,
+            measured: Vec::new(),
+            counted: None,
+        }));
+    }
+
+    let mut pods = Vec::new();
+    for _ in 0..effort.warm_up + effort.rounds {
+        pods.push(each(&mut entrants, |entrant| entrant.next_pod(&host))?);
+    }
+    settle();
+
+    let start = Instant::now();
+    for (round, mut pods) in pods.into_iter().enumerate() {
+        let is_warm = round >= effort.warm_up;
+        if start.elapsed() > effort.limit && round >= effort.warm_up + LEAST_ROUNDS {
+            break;
+        }
+        for &verb in case.verbs {
+            for turn in 0..entrants.len() {
+                let whose = (turn + round) % entrants.len();
+                let (Some(entrant), Some(pod)) = (entrants.get(whose), pods.get_mut(whose)) else {
+                    continue;
+                };
+                let call = entrant.contender.call(verb, &entrant.network, pod);
+                let (measured, answer) = call.measure(stopwatch)?;
+                if verb == Verb::Add {
+                    pod.result = serde_json::from_str(&answer).unwrap_or(Value::Null);
+                    if round == 0 && case.shape.kind == Kind::Bridge {
+                        entrant.check_reach(&host, pod)?;
+                    }
+                }
+                let row = rows
+                    .iter_mut()
+                    .find(|row| row.verb == verb && row.who == entrant.contender.name);
+                if let Some(row) = row.filter(|_| is_warm) {
+                    row.measured.push(measured);
+                }
+            }
+        }
+    }
+    if effort.trace {
+        count(case, &mut entrants, &host, &mut rows)?;
+    }
+    Ok(rows)
+}
+
+/// Makes what the case finds there.
+fn enter<'a>(
+    case: &Case,
+    contenders: &'a [Contender],
+    host: &Host,
+    stopwatch: &Path,
+) -> Result<Vec<Entrant<'a>>, Error> {
+    let mut entrants = Vec::new();
+    for (contender, number) in contenders.iter().zip(1..) {
+        let network = Network::new(case.shape, contender.name, number);
+        if contender.needs_bridge() && case.shape.kind == Kind::Bridge {
+            host.make_bridge(&network)?;
+        }
+        if contender.has_leases() {
+            host.write_leases(&network, case.leases_before(), case.is_nearly_full)?;
+        }
+        let mut entrant = Entrant { contender, network, pods: 0 };
+        for _ in 0..case.attached {
+            let pod = entrant.next_pod(host)?;
+            contender.call(Verb::Add, &entrant.network, &pod).measure(stopwatch)?;
+        }
+        entrants.push(entrant);
+    }
+    Ok(entrants)
+}
+
+/// One more round, in which system calls are counted instead of time.
+fn count(
+    case: &Case,
+    entrants: &mut [Entrant<'_>],
+    host: &Host,
+    rows: &mut [Row],
+) -> Result<(), Error> {
+    for entrant in entrants {
+        let mut pod = entrant.next_pod(host)?;
+        for &verb in case.verbs {
+            let call = entrant.contender.call(verb, &entrant.network, &pod);
+            let (counted, answer) = trace::count(&call)?;
+            if verb == Verb::Add {
+                pod.result = serde_json::from_str(&answer).unwrap_or(Value::Null);
+            }
+            let row =
+                rows.iter_mut().find(|row| row.verb == verb && row.who == entrant.contender.name);
+            if let Some(row) = row {
+                row.counted = Some(counted);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn each<'a, T>(
+    entrants: &mut [Entrant<'a>],
+    make: impl FnMut(&mut Entrant<'a>) -> Result<T, Error>,
+) -> Result<Vec<T>, Error> {
+    entrants.iter_mut().map(make).collect()
+}
