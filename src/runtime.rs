@@ -66,7 +66,12 @@ pub fn serve(program: &str, arguments: &[OsString]) -> ExitCode {
         if wants_explanation(arguments) {
             return explain(program, read);
         }
-        (plugins::named(program, &read.config.plugin_type).run)(read, &mut Stdout)
+        // Which versions there are does not depend on the plugin.
+        let plugin_type = match read.verb {
+            Verb::Version => plugins::SELF,
+            _ => &read.config.plugin_type,
+        };
+        (plugins::named(program, plugin_type)?.run)(read, &mut Stdout)
     }));
     let done = match done {
         Ok(done) => done.map_err(|error| error.to_cni()),
@@ -95,7 +100,7 @@ fn explain(program: &str, request: &Request) -> Result<(), Error> {
             problem: format!("only ADD can be explained, not {}", request.verb),
         });
     }
-    let plan = (plugins::named(program, &request.config.plugin_type).explain)(request)?;
+    let plan = (plugins::named(program, &request.config.plugin_type)?.explain)(request)?;
     let mut text = format!(
         "ADD of {} on network {} as {} would:\n",
         request.container_id, request.config.name, request.ifname

@@ -94,7 +94,6 @@ impl Contender {
             Kind::Bridge => "bridge",
             Kind::HostLocal => "host-local",
         };
-        let netns = if pod.netns.is_empty() { "/run/netns/none" } else { &pod.netns };
         let mut environment = vec![
             ("CNI_COMMAND", verb.name().to_owned()),
             ("CNI_PATH", self.path.to_string_lossy().into_owned()),
@@ -105,7 +104,7 @@ impl Contender {
             configuration = json!({ "cniVersion": "1.0.0" });
         } else {
             environment.push(("CNI_CONTAINERID", pod.container_id.clone()));
-            environment.push(("CNI_NETNS", netns.to_owned()));
+            environment.push(("CNI_NETNS", pod.netns.clone()));
             environment.push(("CNI_IFNAME", IFNAME.to_owned()));
         }
         if matches!(verb, Verb::Check | Verb::Del)

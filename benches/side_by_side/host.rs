@@ -69,7 +69,7 @@ impl Host {
     }
 
     /// Writes `count` leases of other pods, from the first address after the gateway on, and that
-    /// the last of them, or with `none_after` the address behind it, was handed out last.
+    /// the last of them was handed out last, or with `is_turn_over` the address behind it.
     pub fn write_leases(
         &self,
         network: &Network,

@@ -36,7 +36,7 @@ pub struct Pod {
     /// Counts the pods of its network, from 0.
     pub number: usize,
     pub container_id: String,
-    /// Path of the namespace; empty for address management alone.
+    /// Path of the namespace.
     pub netns: String,
     /// What ADD answered.
     pub result: Value,

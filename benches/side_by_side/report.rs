@@ -26,7 +26,13 @@ impl Report {
     pub fn begin(contenders: &[Contender]) -> Self {
         let cpus = thread::available_parallelism().map_or(0, usize::from);
         let (model, kernel) = (cpu_model(), kernel());
-        println!("{kernel}, {cpus} CPUs, {model}");
+        let load = load();
+        println!("{kernel}, {cpus} CPUs, {model}, load average {load}");
+        if load > 0.5 {
+            println!(
+                "Something else is running: what is below is less certain. Trust the minima more."
+            );
+        }
         let mut list = Vec::new();
         for Contender { name, path, version, .. } in contenders {
             println!("  {name:10} {} ({version})", path.display());
@@ -40,7 +46,7 @@ impl Report {
              process that does nothing."
         );
         Self {
-            machine: json!({ "kernel": kernel, "cpus": cpus, "cpu": model }),
+            machine: json!({ "kernel": kernel, "cpus": cpus, "cpu": model, "loadBefore": load }),
             contenders: list.into(),
             rows: Vec::new(),
         }
@@ -143,6 +149,12 @@ fn times(ratio: Option<f64>) -> String {
 fn kernel() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("Linux {}", release.trim())
+}
+
+/// Of the last minute: how many processes ran or wanted to.
+fn load() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|number| number.parse().ok()).unwrap_or_default()
 }
 
 fn cpu_model() -> String {

@@ -28,6 +28,8 @@ pub struct Row {
 struct Entrant<'a> {
     contender: &'a Contender,
     network: Network,
+    /// What address management is told; it does nothing there.
+    idle_netns: String,
     /// Pods made so far.
     pods: usize,
 }
@@ -37,7 +39,7 @@ impl Entrant<'_> {
         let container_id = format!("{}-{}", self.contender.name, self.pods);
         let netns = match self.network.shape.kind {
             Kind::Bridge => host.make_pod_namespace(&container_id)?,
-            Kind::HostLocal => String::new(),
+            Kind::HostLocal => self.idle_netns.clone(),
         };
         let pod = Pod { number: self.pods, container_id, netns, result: Value::Null };
         self.pods += 1;
@@ -121,6 +123,7 @@ fn enter<'a>(
     host: &Host,
     stopwatch: &Path,
 ) -> Result<Vec<Entrant<'a>>, Error> {
+    let idle_netns = host.make_pod_namespace("idle")?;
     let mut entrants = Vec::new();
     for (contender, number) in contenders.iter().zip(1..) {
         let network = Network::new(case.shape, contender.name, number);
@@ -130,7 +133,7 @@ fn enter<'a>(
         if contender.has_leases() {
             host.write_leases(&network, case.leases_before(), case.is_nearly_full)?;
         }
-        let mut entrant = Entrant { contender, network, pods: 0 };
+        let mut entrant = Entrant { contender, network, idle_netns: idle_netns.clone(), pods: 0 };
         for _ in 0..case.attached {
             let pod = entrant.next_pod(host)?;
             contender.call(Verb::Add, &entrant.network, &pod).measure(stopwatch)?;

@@ -3,7 +3,6 @@
 pub mod delegate;
 pub mod host_local;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::engine::Owner;
@@ -44,6 +43,9 @@ pub enum Error {
         /// What is wrong with it.
         source: protocol::error::Error,
     },
+    /// The plugin's result holds no address.
+    #[error("IPAM plugin {0} gave no address; for layer 2 only, attach without ipam")]
+    NoAddress(String),
     /// The `ipam` section is wrong.
     #[error("ipam.type: {0}")]
     Type(String),
@@ -131,17 +133,6 @@ impl Source {
         match self {
             Self::HostLocal(source) => Ok(source.release(holder(owner)).map(drop)?),
             Self::Foreign { program, stdin, .. } => Ok(delegate::del(program, stdin)?),
-        }
-    }
-
-    /// The addresses that the attachment holds, as far as this source can tell.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub fn held(&self, owner: &Owner) -> Result<Vec<IpAddr>, Error> {
-        match self {
-            Self::HostLocal(source) => Ok(source.held(holder(owner))?),
-            Self::Foreign { .. } => Ok(Vec::new()),
         }
     }
 

@@ -102,6 +102,12 @@ pub struct Link {
     pub vlan_filtering: bool,
     /// The VLAN that a bridge gives each new port; 0 when none.
     pub default_vlan: u16,
+    /// A bridge port's hairpin mode.
+    pub hairpin: bool,
+    /// Whether a bridge port reaches only ports that are not isolated.
+    pub isolated: bool,
+    /// The sysctl `net.ipv6.conf.<name>.accept_ra`; `None` without IPv6.
+    pub accept_ra: Option<u32>,
 }
 
 /// Kinds of attributes and values of linux/if_link.h, linux/if_bridge.h and linux/if.h.
@@ -127,6 +133,15 @@ mod wire {
     pub(super) const PROMISCUITY: u16 = 30;
     pub(super) const INFO_KIND: u16 = 1;
     pub(super) const INFO_DATA: u16 = 2;
+    pub(super) const INFO_PORT_KIND: u16 = 4;
+    pub(super) const INFO_PORT_DATA: u16 = 5;
+    /// `IFLA_BRPORT_MODE` and `IFLA_BRPORT_ISOLATED`.
+    pub(super) const PORT_HAIRPIN: u16 = 4;
+    pub(super) const PORT_ISOLATED: u16 = 33;
+    pub(super) const AF_INET6: u16 = 10;
+    pub(super) const INET6_CONF: u16 = 2;
+    /// The place of `accept_ra` in the list of settings (`DEVCONF_ACCEPT_RA`, linux/ipv6.h).
+    pub(super) const ACCEPT_RA: usize = 3;
     pub(super) const BRIDGE_VLAN_FILTERING: u16 = 7;
     pub(super) const BRIDGE_DEFAULT_PVID: u16 = 39;
     pub(super) const IFF_UP: u32 = 0x1;
@@ -158,19 +173,33 @@ impl Link {
                 wire::ALIAS => link.alias = attr::text(value)?.to_owned(),
                 wire::PROMISCUITY => link.promiscuous |= word(value)? > 0,
                 wire::INFO => link.read_info(value),
+                wire::AF_SPEC => link.read_families(value),
                 _ => {}
             }
         }
         Some(link)
     }
 
+    fn read_families(&mut self, families: &[u8]) {
+        let settings = attr::find(families, wire::AF_INET6)
+            .and_then(|family| attr::find(family, wire::INET6_CONF))
+            .unwrap_or_default();
+        self.accept_ra = settings.get(wire::ACCEPT_RA * 4..).and_then(word);
+    }
+
     fn read_info(&mut self, info: &[u8]) {
         self.kind = attr::find_str(info, wire::INFO_KIND).unwrap_or_default().to_owned();
+        let on = |data: &[u8], kind: u16| attr::find(data, kind) == Some(&[1]);
+        if attr::find_str(info, wire::INFO_PORT_KIND) == Some("bridge") {
+            let port = attr::find(info, wire::INFO_PORT_DATA).unwrap_or_default();
+            self.hairpin = on(port, wire::PORT_HAIRPIN);
+            self.isolated = on(port, wire::PORT_ISOLATED);
+        }
         if self.kind != "bridge" {
             return;
         }
         let data = attr::find(info, wire::INFO_DATA).unwrap_or_default();
-        self.vlan_filtering = attr::find(data, wire::BRIDGE_VLAN_FILTERING) == Some(&[1]);
+        self.vlan_filtering = on(data, wire::BRIDGE_VLAN_FILTERING);
         self.default_vlan = attr::find(data, wire::BRIDGE_DEFAULT_PVID)
             .and_then(|value| value.try_into().ok())
             .map_or(0, u16::from_ne_bytes);

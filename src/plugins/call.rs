@@ -4,8 +4,6 @@ use std::io;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ipnetwork::IpNetwork;
-
 use super::stale;
 use super::{Error, Plan, Plugin, TYPES};
 use crate::engine::apply::{self, Application};
@@ -208,11 +206,7 @@ fn del<P: Plugin>(request: &Request) -> Result<(), Error> {
 
     let record = journal.read(&owner, P::TYPE)?;
     let recorded = record.is_some();
-    let held = match (&source, recorded) {
-        (Some(source), false) => source.held(&owner)?,
-        _ => Vec::new(),
-    };
-    let mut resources = plugin.traces(request, &owner, &networks(&held, request));
+    let mut resources = plugin.traces(request, &owner);
     if let Some(record) = record {
         // The specification's promise that the interface is gone holds whatever the record says.
         resources.truncate(1);
@@ -220,25 +214,12 @@ fn del<P: Plugin>(request: &Request) -> Result<(), Error> {
     }
     apply::remove(&resources, &mut node)?;
     if !recorded {
-        stale::remove_foreign_rules(&plugin, &owner, &mut node)?;
+        stale::remove_unrecorded_rules(&plugin, &owner, &mut node)?;
         if let Some(source) = &source {
             source.release(&owner)?;
         }
     }
     Ok(journal.remove(&owner, P::TYPE)?)
-}
-
-/// Addresses with the prefix lengths that prevResult tells.
-fn networks(held: &[std::net::IpAddr], request: &Request) -> Vec<IpNetwork> {
-    let ips = request.config.prev_result.as_ref().map(|result| result.ips.as_slice()).unwrap_or_default();
-    held.iter()
-        .map(|address| {
-            ips.iter()
-                .map(|ip| ip.address)
-                .find(|network| network.ip() == *address)
-                .unwrap_or_else(|| IpNetwork::from(*address))
-        })
-        .collect()
 }
 
 fn check<P: Plugin>(request: &Request) -> Result<(), Error> {

@@ -1,7 +1,5 @@
 //! `host-local` called by itself, as the IPAM plugin of another program's interface plugin.
 
-use ipnetwork::IpNetwork;
-
 use super::{Error, Plan, Plugin};
 use crate::engine::resource::lease::Lease;
 use crate::engine::{Node, Owner, Resource};
@@ -57,7 +55,7 @@ impl Plugin for HostLocalPlugin {
         })
     }
 
-    fn traces(&self, _request: &Request, _owner: &Owner, _held: &[IpNetwork]) -> Vec<Resource> {
+    fn traces(&self, _request: &Request, _owner: &Owner) -> Vec<Resource> {
         Vec::new()
     }
 

@@ -83,7 +83,7 @@ impl Plugin for Loopback {
         Ok(Plan { resources: vec![LoopbackUp::default().into()], result })
     }
 
-    fn traces(&self, _request: &Request, _owner: &Owner, _held: &[IpNetwork]) -> Vec<Resource> {
+    fn traces(&self, _request: &Request, _owner: &Owner) -> Vec<Resource> {
         vec![LoopbackUp::default().into()]
     }
 

@@ -10,8 +10,6 @@ pub mod host_local;
 pub mod loopback;
 pub mod stale;
 
-use ipnetwork::IpNetwork;
-
 use crate::engine::{Node, Owner, Resource};
 use crate::ipam::Leased;
 use crate::protocol::request::Request;
@@ -19,6 +17,9 @@ use crate::protocol::result::AddResult;
 
 pub use call::Deliver;
 pub use error::Error;
+
+/// The program's own name, which as a type stands for the first of [`TYPES`].
+pub const SELF: &str = "causeway";
 
 /// What an ADD would make and report.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,9 +71,10 @@ pub trait Plugin: Sized {
         lease: Option<&Leased>,
     ) -> Result<Plan, Error>;
 
-    /// What an attachment may have left that there is no record of; `held` are the addresses it
-    /// holds. Removing these must harm nobody else.
-    fn traces(&self, request: &Request, owner: &Owner, held: &[IpNetwork]) -> Vec<Resource>;
+    /// What an attachment may have left that there is no record of, but for rules and leases, which
+    /// are found by their owner. Removing these must harm nobody else. The first is removed also
+    /// when there is a record.
+    fn traces(&self, request: &Request, owner: &Owner) -> Vec<Resource>;
 
     /// Whether attachments have nftables elements, for GC and STATUS.
     fn uses_rules(&self) -> bool;
@@ -92,8 +94,7 @@ const fn of<P: Plugin>() -> Type {
     Type { name: P::TYPE, run: call::run::<P>, explain: call::explain::<P> }
 }
 
-/// Every plugin type that this program answers to. The first also serves calls under the program's
-/// own name and type, `causeway`.
+/// Every plugin type that this program answers to.
 pub static TYPES: [Type; 3] =
     [of::<bridge::Bridge>(), of::<host_local::HostLocalPlugin>(), of::<loopback::Loopback>()];
 
@@ -101,8 +102,20 @@ pub static TYPES: [Type; 3] =
 ///
 /// The name counts, since a delegated IPAM plugin gets the configuration of the plugin above it;
 /// only under its own or an unknown name does the program look at `type`.
-pub fn named(program: &str, plugin_type: &str) -> &'static Type {
-    let [first, ..] = &TYPES;
+///
+/// # Errors
+/// [`Error::Config`] when neither is a plugin type of this program.
+pub fn named(program: &str, plugin_type: &str) -> Result<&'static Type, Error> {
     let find = |name: &str| TYPES.iter().find(|known| known.name == name);
-    find(program).or_else(|| find(plugin_type)).unwrap_or(first)
+    let own = || TYPES.first().filter(|_| plugin_type == SELF);
+    find(program).or_else(|| find(plugin_type)).or_else(own).ok_or_else(|| {
+        let known: Vec<_> = TYPES.iter().map(|known| known.name).collect();
+        Error::config(
+            "type",
+            format!(
+                "\"{plugin_type}\", called as {program}, is no plugin of this program; it has {} and {SELF}",
+                known.join(", ")
+            ),
+        )
+    })
 }

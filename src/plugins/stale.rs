@@ -7,7 +7,7 @@ use crate::engine::apply;
 use crate::engine::{self, Node, Owner};
 use crate::ipam::host_local::Holder;
 use crate::kernel::netns::Namespace;
-use crate::kernel::{link, macspoof, masquerade};
+use crate::kernel::{self, link, macspoof, masquerade};
 use crate::protocol::request::Request;
 
 const VALID: &str = "cni.dev/valid-attachments";
@@ -85,8 +85,8 @@ fn remove_links(node: &mut Node<'_>, is_stale: &dyn Fn(&str) -> bool) -> Result<
 }
 
 fn remove_rules(node: &mut Node<'_>, is_stale: &dyn Fn(&str) -> bool) -> Result<(), Error> {
-    let pods = masquerade::entries(node.nft()?).map_err(crate::kernel::Error::from)?;
-    let guards = macspoof::entries(node.nft()?).map_err(crate::kernel::Error::from)?;
+    let pods = masquerade::entries(node.nft()?).map_err(kernel::Error::from)?;
+    let guards = macspoof::entries(node.nft()?).map_err(kernel::Error::from)?;
     for entry in pods.iter().filter(|entry| is_stale(&entry.owner)) {
         masquerade::remove(&mut node.rules, &[entry.address], &entry.owner);
     }
@@ -96,16 +96,27 @@ fn remove_rules(node: &mut Node<'_>, is_stale: &dyn Fn(&str) -> bool) -> Result<
     Ok(node.flush()?)
 }
 
-/// Removes the rules that the reference plugins made for an attachment of which there is no record.
+/// Removes the rules of one attachment of which there is no record: ours, found by their owner, and
+/// those that the reference plugins made.
 ///
 /// # Errors
 /// The kernel's refusal.
-pub fn remove_foreign_rules<P: Plugin>(plugin: &P, owner: &Owner, node: &mut Node<'_>) -> Result<(), Error> {
+pub fn remove_unrecorded_rules<P: Plugin>(
+    plugin: &P,
+    owner: &Owner,
+    node: &mut Node<'_>,
+) -> Result<(), Error> {
     if !plugin.uses_rules() {
         return Ok(());
     }
-    engine::reference::remove(owner, node)?;
-    Ok(())
+    let text = owner.text();
+    match remove_rules(node, &|one| one == text) {
+        Err(Error::Engine(engine::Error::Kernel(kernel::Error::Nft(
+            kernel::nft::Error::Unsupported { .. },
+        )))) => return Ok(()),
+        removed => removed?,
+    }
+    Ok(engine::reference::remove(owner, node)?)
 }
 
 /// Whether rules could be made.
@@ -113,6 +124,6 @@ pub fn remove_foreign_rules<P: Plugin>(plugin: &P, owner: &Owner, node: &mut Nod
 /// # Errors
 /// That the kernel has no nf_tables.
 pub fn probe_rules(node: &mut Node<'_>) -> Result<(), Error> {
-    masquerade::entries(node.nft()?).map_err(crate::kernel::Error::from)?;
+    masquerade::entries(node.nft()?).map_err(kernel::Error::from)?;
     Ok(())
 }

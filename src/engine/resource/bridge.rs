@@ -22,9 +22,6 @@ pub struct Bridge {
     /// Promiscuous mode.
     #[serde(default)]
     pub promiscuous: bool,
-    /// Whether an earlier attachment has prepared it, so that its settings need no second look.
-    #[serde(default)]
-    pub in_use: bool,
 }
 
 impl Kind for Bridge {
@@ -61,8 +58,8 @@ impl Kind for Bridge {
             )));
         }
         // A router's advertisement must not give the host routes through a bridge of containers.
-        // Without IPv6 there is no such setting.
-        if made == Made::Now || !self.in_use {
+        if bridge.accept_ra.is_some_and(|value| value != 0) {
+            // A read-only /proc/sys is no reason to fail.
             let _ = sysctl::write(&format!("net/ipv6/conf/{}/accept_ra", self.name), "0");
         }
         if self.promiscuous && !bridge.promiscuous {

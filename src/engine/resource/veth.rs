@@ -65,6 +65,12 @@ impl Veth {
                 if !link.up && !self.leave_down {
                     wrong.push(format!("interface {} in the container is down", self.pod));
                 }
+                if let Some(mtu) = self.mtu.filter(|mtu| *mtu != link.mtu) {
+                    wrong.push(format!(
+                        "interface {} in the container has MTU {}, not {mtu}",
+                        self.pod, link.mtu
+                    ));
+                }
                 let is = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
                 if !self.mac.is_empty() && !is.eq_ignore_ascii_case(&self.mac) {
                     wrong.push(format!(
@@ -144,6 +150,15 @@ impl Kind for Veth {
             let bridge = node.host_link(name)?.map(|bridge| bridge.index);
             if bridge.is_none() || outside.master != bridge {
                 wrong.push(format!("{} is not a port of bridge {name}", outside.name));
+            } else if outside.hairpin != self.hairpin {
+                let (is, should) = if self.hairpin { ("off", "on") } else { ("on", "off") };
+                wrong.push(format!("hairpin mode of {} is {is}, not {should}", outside.name));
+            } else if outside.isolated != self.isolated {
+                let (is, should) = if self.isolated { ("not ", "") } else { ("", "not ") };
+                wrong.push(format!(
+                    "bridge port {} is {is}isolated and should {should}be",
+                    outside.name
+                ));
             }
         }
         Ok(wrong)

@@ -30,8 +30,19 @@ pub struct Facts {
     pub vlan_interface: Option<LinkFacts>,
     /// A free name for the host end, or at CHECK the name it has.
     pub host_link: String,
-    /// The container end's hardware address that CHECK expects; ADD's follows from the owner.
-    pub pod_mac: Option<String>,
+    /// The container end that CHECK expects; ADD's follows from configuration and owner.
+    pub attached: Option<PodEnd>,
+}
+
+/// What prevResult tells of the container end.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct PodEnd {
+    /// The hardware address in colon form.
+    pub mac: String,
+    /// Bytes. Not told before 1.1.0, and then not checked either: a later plugin such as tuning may
+    /// have changed it.
+    pub mtu: Option<u32>,
 }
 
 /// How many names are tried before it is an error; two links of one node sharing 32 bits of a hash
@@ -64,7 +75,7 @@ impl Facts {
             bridge: link_facts(node, &settings.bridge, settings.gateway && settings.vlan.is_none())?,
             vlan_interface,
             host_link: free_name(owner, node)?,
-            pod_mac: None,
+            attached: None,
         })
     }
 
@@ -102,7 +113,7 @@ impl Facts {
         }
         Ok(Self {
             host_link: outside("port").map(|one| one.name.clone()).unwrap_or_default(),
-            pod_mac: Some(inside.mac.clone()),
+            attached: Some(PodEnd { mac: inside.mac.clone(), mtu: inside.mtu }),
             ..Self::default()
         })
     }

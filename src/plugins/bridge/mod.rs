@@ -7,7 +7,7 @@ mod planning_tests;
 pub mod settings;
 
 use crate::engine::{Node, Owner, Resource};
-use crate::engine::resource::{masquerade::Masquerade, pod_link::PodLink, veth::Veth};
+use crate::engine::resource::{pod_link::PodLink, veth::Veth};
 use crate::ipam::Leased;
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
@@ -51,8 +51,8 @@ impl Plugin for Bridge {
         Facts::from_result(&self.settings, request, result)
     }
 
-    fn traces(&self, request: &Request, owner: &Owner, held: &[ipnetwork::IpNetwork]) -> Vec<Resource> {
-        let mut traces: Vec<Resource> = vec![
+    fn traces(&self, request: &Request, owner: &Owner) -> Vec<Resource> {
+        vec![
             PodLink { name: request.ifname.clone() }.into(),
             Veth {
                 host: owner.host_link(0),
@@ -67,11 +67,7 @@ impl Plugin for Bridge {
                 owner: owner.text(),
             }
             .into(),
-        ];
-        if self.settings.ip_masq && !held.is_empty() {
-            traces.push(Masquerade { addresses: held.to_vec(), owner: owner.text() }.into());
-        }
-        traces
+        ]
     }
 
     fn uses_rules(&self) -> bool {

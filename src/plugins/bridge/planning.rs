@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
-use super::facts::Facts;
+use super::facts::{Facts, PodEnd};
 use super::settings::{Backend, Settings};
 use crate::engine::node::Side;
 use crate::engine::resource::settings::{Setting, Settings as Sysctls};
@@ -15,7 +15,7 @@ use crate::engine::resource::{
     route::PodRoute, veth::Veth,
 };
 use crate::engine::{Owner, Resource};
-use crate::ipam::Leased;
+use crate::ipam::{self, Leased};
 use crate::kernel::route::Route as KernelRoute;
 use crate::plugins::{Error, Plan};
 use crate::protocol::request::Request;
@@ -43,7 +43,11 @@ pub(super) fn plan(
             ),
         ));
     }
-    let mac = facts.pod_mac.clone().unwrap_or_else(|| settings.mac.unwrap_or_else(|| owner.mac()).to_string());
+    let end = facts.attached.clone().unwrap_or_else(|| PodEnd {
+        mac: settings.mac.unwrap_or_else(|| owner.mac()).to_string(),
+        mtu: settings.mtu,
+    });
+    let mac = &end.mac;
     let (ips, routes) = match lease {
         Some(lease) => gateways(settings, lease)?,
         None => (Vec::new(), Vec::new()),
@@ -55,9 +59,9 @@ pub(super) fn plan(
         );
     }
     resources.extend(host_resources(settings, owner, facts, &ips)?);
-    resources.extend(link_resources(settings, request, owner, facts, &mac, &ips));
+    resources.extend(link_resources(settings, request, owner, facts, &end, &ips));
     resources.extend(container_resources(settings, request, &ips, &routes));
-    resources.extend(rules(settings, owner, facts, &mac, &ips));
+    resources.extend(rules(settings, owner, facts, mac, &ips));
     if !settings.disable_container_interface {
         resources.push(Readiness { port: facts.host_link.clone() }.into());
     }
@@ -65,13 +69,13 @@ pub(super) fn plan(
         let addresses = ips.iter().map(|ip| ip.address.ip()).collect();
         resources.push(Announcement { link: request.ifname.clone(), mac: mac.clone(), addresses }.into());
     }
-    Ok(Plan { resources, result: result(settings, request, facts, lease, &mac, ips, routes) })
+    Ok(Plan { resources, result: result(settings, request, facts, lease, mac, ips, routes) })
 }
 
 /// Gateways and default routes as the reference plugin works them out of what IPAM gave.
 fn gateways(settings: &Settings, lease: &Leased) -> Result<(Vec<IpConfig>, Vec<Route>), Error> {
     if lease.ips.is_empty() {
-        return Err(Error::config("ipam", "the IPAM plugin gave no address; attach without ipam for layer 2 only"));
+        return Err(ipam::Error::NoAddress(lease.source.clone()).into());
     }
     let mut ips = lease.ips.clone();
     let mut routes = lease.routes.clone();
@@ -122,15 +126,15 @@ fn link_resources(
     request: &Request,
     owner: &Owner,
     facts: &Facts,
-    mac: &str,
+    end: &PodEnd,
     ips: &[IpConfig],
 ) -> Vec<Resource> {
     let mut resources: Vec<Resource> = vec![
         Veth {
             host: facts.host_link.clone(),
             pod: request.ifname.clone(),
-            mac: mac.to_owned(),
-            mtu: settings.mtu,
+            mac: end.mac.clone(),
+            mtu: end.mtu,
             bridge: Some(settings.bridge.clone()),
             steady_bridge: settings.gateway && settings.vlan.is_none() && !ips.is_empty(),
             hairpin: settings.hairpin,
@@ -212,21 +216,12 @@ fn sysctls(settings: &Settings, link: &str, ips: &[IpConfig]) -> Vec<Setting> {
 /// The bridge and, before it gets a port, the gateways' addresses: from then on it keeps the
 /// hardware address that it was made with.
 fn host_resources(settings: &Settings, owner: &Owner, facts: &Facts, ips: &[IpConfig]) -> Result<Vec<Resource>, Error> {
-    // A bridge with this network's gateways was prepared by an earlier attachment.
-    let has_gateways = facts.bridge.as_ref().is_some_and(|bridge| {
-        let mut gateways = ips.iter().filter_map(gateway_address).peekable();
-        settings.vlan.is_none()
-            && settings.gateway
-            && gateways.peek().is_some()
-            && gateways.all(|gateway| bridge.addresses.contains(&gateway))
-    });
     let mut resources: Vec<Resource> = vec![
         Bridge {
             name: settings.bridge.clone(),
             mtu: settings.mtu,
             vlan_filtering: settings.filters_vlans(),
             promiscuous: settings.promiscuous,
-            in_use: has_gateways,
         }
         .into(),
     ];
