@@ -9,6 +9,6 @@ pub mod engine;
 pub mod ipam;
 pub mod kernel;
 pub mod logging;
-pub mod runtime;
 pub mod plugins;
 pub mod protocol;
+pub mod runtime;

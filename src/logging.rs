@@ -37,7 +37,13 @@ pub fn start() {
         .write_style(env_logger::WriteStyle::Never)
         .format(|out, record| {
             let level = record.level().as_str().to_ascii_lowercase();
-            writeln!(out, "{} causeway[{}] {level}: {}", out.timestamp_millis(), std::process::id(), record.args())
+            writeln!(
+                out,
+                "{} causeway[{}] {level}: {}",
+                out.timestamp_millis(),
+                std::process::id(),
+                record.args()
+            )
         })
         .try_init();
     let asked = std::env::var("CAUSEWAY_LOG").ok().and_then(|level| level.parse().ok());

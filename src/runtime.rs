@@ -125,7 +125,12 @@ fn report(request: Option<&Request>, start: Instant, done: &Result<(), CniError>
     match done {
         Ok(()) => log::info!("{what} took={took}us ok"),
         Err(error) => {
-            log::error!("{what} took={took}us failed code={}: {} {}", error.code, error.msg, error.details);
+            log::error!(
+                "{what} took={took}us failed code={}: {} {}",
+                error.code,
+                error.msg,
+                error.details
+            );
         }
     }
 }

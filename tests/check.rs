@@ -37,9 +37,17 @@ fn leases_of(host: &Snapshot) -> Vec<String> {
     host.files("/networks/testnet/").into_iter().map(text).collect()
 }
 
+/// Takes the pod's end down, and waits for what the kernel makes of it on the host in its own time.
+fn down(host: &Host, pod: &Pod<'_>) {
+    pod.run("ip link set eth0 down");
+    host.wait("the bridge has no carrier", |host| {
+        !host.run("ip -o link show br0").contains("LOWER_UP")
+    });
+}
+
 #[test]
 fn check_finds_the_pod_link_down() {
-    check_finds(&["eth0"], |_, pod| drop(pod.run("ip link set eth0 down")));
+    check_finds(&["eth0"], |host, pod| down(host, pod));
 }
 
 #[test]
@@ -49,8 +57,8 @@ fn check_finds_the_pod_link_gone() {
 
 #[test]
 fn check_finds_the_pod_link_renamed() {
-    check_finds(&["eth0"], |_, pod| {
-        pod.run("ip link set eth0 down");
+    check_finds(&["eth0"], |host, pod| {
+        down(host, pod);
         pod.run("ip link set eth0 name other");
     });
 }

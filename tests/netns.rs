@@ -1,5 +1,7 @@
 //! Network namespaces: opening, entering, keeping, and living together with `ip netns`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod harness;
 
 #[path = "netns/command.rs"]

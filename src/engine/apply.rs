@@ -19,7 +19,11 @@ impl<'p> Application<'p> {
     ///
     /// # Errors
     /// The step's failure; [`Error::UndoFailed`] when undoing failed as well.
-    pub fn run(resources: &'p [Resource], node: &mut Node<'_>, lock: &SharedLock) -> Result<Self, Error> {
+    pub fn run(
+        resources: &'p [Resource],
+        node: &mut Node<'_>,
+        lock: &SharedLock,
+    ) -> Result<Self, Error> {
         let mut application = Self { resources, made: Vec::with_capacity(resources.len()) };
         // A defect must not leave a half-made attachment either.
         let gone = catch_unwind(AssertUnwindSafe(|| application.go(node)))

@@ -95,11 +95,20 @@ impl Journal {
     fn read_file(&self, path: &Path) -> Result<Option<Record>, Error> {
         let text = match fs::read(path) {
             Ok(text) => text,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
                 return Ok(None);
             }
             Err(source) => {
-                return Err(Error::State { path: path.to_owned(), doing: "read the record", source });
+                return Err(Error::State {
+                    path: path.to_owned(),
+                    doing: "read the record",
+                    source,
+                });
             }
         };
         match serde_json::from_slice::<Record>(&text) {
@@ -138,7 +147,12 @@ impl Journal {
         name.push(path.file_name().unwrap_or_default());
         let temporary = self.directory.join(name);
         let open = || {
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)
+            fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&temporary)
         };
         let mut file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -215,7 +229,12 @@ impl Journal {
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub fn of_attachment(&self, container_id: &str, ifname: &str, plugins: &[&str]) -> Result<Vec<Record>, Error> {
+    pub fn of_attachment(
+        &self,
+        container_id: &str,
+        ifname: &str,
+        plugins: &[&str],
+    ) -> Result<Vec<Record>, Error> {
         let mut records = Vec::new();
         for plugin in plugins {
             records.extend(self.read_file(&self.path(container_id, ifname, plugin))?);

@@ -63,7 +63,11 @@ impl<'a> Node<'a> {
     ///
     /// # Errors
     /// When a socket cannot be opened or the namespace not be entered.
-    pub fn open(home: Namespace, pod: Option<Namespace>, leases: Option<&'a dyn LeaseKeeper>) -> Result<Self, Error> {
+    pub fn open(
+        home: Namespace,
+        pod: Option<Namespace>,
+        leases: Option<&'a dyn LeaseKeeper>,
+    ) -> Result<Self, Error> {
         let pod = match pod {
             Some(namespace) => {
                 let route = namespace.enter_from(&home, RouteSocket::open)??;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::kernel::link::Mac;
+use crate::kernel::mac::Mac;
 
 /// An attachment: container ID and interface name on a network (CNI spec 1.1.0, section 3).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,7 +68,11 @@ impl Owner {
         Mac(bytes)
     }
 
-    fn digest(&self, purpose: &str, attempt: u32) -> impl IntoIterator<Item = u8> + AsRef<[u8]> + use<> {
+    fn digest(
+        &self,
+        purpose: &str,
+        attempt: u32,
+    ) -> impl IntoIterator<Item = u8> + AsRef<[u8]> + use<> {
         let mut hash = Sha256::new();
         for part in [purpose, &self.network, &self.container_id, &self.ifname] {
             hash.update(part.as_bytes());

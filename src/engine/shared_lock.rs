@@ -29,7 +29,8 @@ impl SharedLock {
             let path = path.to_owned();
             move |source| Error::State { path, doing, source }
         };
-        let open = || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let open =
+            || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 fs::create_dir_all(state).map_err(failed("make the directory", state))?;

@@ -78,9 +78,12 @@ impl Source {
     /// A wrong section, or a foreign plugin that is not on CNI_PATH.
     pub fn of(request: &Request) -> Result<Option<Self>, Error> {
         let Some(ipam) = &request.config.ipam else { return Ok(None) };
-        let name = protocol::keys::member(ipam, "type").and_then(|name| name.as_str()).unwrap_or_default();
+        let name =
+            protocol::keys::member(ipam, "type").and_then(|name| name.as_str()).unwrap_or_default();
         if name == HOST_LOCAL {
-            return HostLocal::of(request).map(|source| Some(Self::HostLocal(source))).map_err(Error::from);
+            return HostLocal::of(request)
+                .map(|source| Some(Self::HostLocal(source)))
+                .map_err(Error::from);
         }
         names::plugin_type(name).map_err(|error| Error::Type(error.to_string()))?;
         Ok(Some(Self::Foreign {
@@ -94,11 +97,20 @@ impl Source {
     ///
     /// # Errors
     /// [`host_local::Error`], or the foreign plugin's error, whose DEL has been called then.
-    pub fn lease(&self, owner: &Owner, abandoned: &mut dyn FnMut(Holder<'_>) -> bool) -> Result<Leased, Error> {
+    pub fn lease(
+        &self,
+        owner: &Owner,
+        abandoned: &mut dyn FnMut(Holder<'_>) -> bool,
+    ) -> Result<Leased, Error> {
         match self {
             Self::HostLocal(source) => {
                 let leased = source.lease(holder(owner), abandoned)?;
-                Ok(Leased { source: HOST_LOCAL.into(), ips: leased.ips, routes: leased.routes, dns: leased.dns })
+                Ok(Leased {
+                    source: HOST_LOCAL.into(),
+                    ips: leased.ips,
+                    routes: leased.routes,
+                    dns: leased.dns,
+                })
             }
             Self::Foreign { name, program, stdin } => {
                 let value = delegate::add(program, stdin)?;
@@ -106,7 +118,12 @@ impl Source {
                     let _ = delegate::del(program, stdin);
                     Error::Result { plugin: name.clone(), source }
                 })?;
-                Ok(Leased { source: name.clone(), ips: result.ips, routes: result.routes, dns: result.dns })
+                Ok(Leased {
+                    source: name.clone(),
+                    ips: result.ips,
+                    routes: result.routes,
+                    dns: result.dns,
+                })
             }
         }
     }
@@ -119,7 +136,12 @@ impl Source {
         match self {
             Self::HostLocal(source) => {
                 let leased = source.preview(holder(owner))?;
-                Ok(Leased { source: HOST_LOCAL.into(), ips: leased.ips, routes: leased.routes, dns: leased.dns })
+                Ok(Leased {
+                    source: HOST_LOCAL.into(),
+                    ips: leased.ips,
+                    routes: leased.routes,
+                    dns: leased.dns,
+                })
             }
             Self::Foreign { name, .. } => Err(Error::Unknown(name.clone())),
         }

@@ -31,9 +31,10 @@ pub fn list(socket: &mut RouteSocket, link: u32) -> Result<Vec<Address>, Error> 
     let mut message = AddressMessage::default();
     message.header.index = link;
     let request = RouteNetlinkMessage::GetAddress(message);
-    let mut all = socket.ask_with(request, flags::DUMP, "list the addresses", &mut |kind, message| {
-        Ok(read(kind, message))
-    })?;
+    let mut all =
+        socket.ask_with(request, flags::DUMP, "list the addresses", &mut |kind, message| {
+            Ok(read(kind, message))
+        })?;
     // Kernels before 4.20 list every link's.
     all.retain(|(index, _)| *index == link);
     Ok(all.into_iter().map(|(_, address)| address).collect())
@@ -57,7 +58,8 @@ fn read(kind: u16, message: &[u8]) -> Option<(u32, Address)> {
     if kind != wire::RTM_NEWADDR {
         return None;
     }
-    let [_family, prefix, flags, _scope, index @ ..] = message.get(wire::HEADER..)?.first_chunk::<8>()?;
+    let [_family, prefix, flags, _scope, index @ ..] =
+        message.get(wire::HEADER..)?.first_chunk::<8>()?;
     let attributes = message.get(wire::ATTRIBUTES..)?;
     let word = |value: &[u8]| value.try_into().ok().map(u32::from_ne_bytes);
     let flags = attr::find(attributes, wire::FLAGS).and_then(word).unwrap_or(u32::from(*flags));
@@ -93,7 +95,12 @@ fn message(link: u32, address: IpNetwork) -> AddressMessage {
 ///
 /// # Errors
 /// As [`RouteSocket::queue`].
-pub fn queue_add(socket: &mut RouteSocket, link: u32, name: &str, address: IpNetwork) -> Result<(), Error> {
+pub fn queue_add(
+    socket: &mut RouteSocket,
+    link: u32,
+    name: &str,
+    address: IpNetwork,
+) -> Result<(), Error> {
     let request = RouteNetlinkMessage::NewAddress(message(link, address));
     let doing = format!("add address {address} to {name}");
     socket.queue(request, flags::CREATE | flags::EXCL, doing)
@@ -103,7 +110,12 @@ pub fn queue_add(socket: &mut RouteSocket, link: u32, name: &str, address: IpNet
 ///
 /// # Errors
 /// As [`RouteSocket::queue`].
-pub fn queue_remove(socket: &mut RouteSocket, link: u32, name: &str, address: IpNetwork) -> Result<(), Error> {
+pub fn queue_remove(
+    socket: &mut RouteSocket,
+    link: u32,
+    name: &str,
+    address: IpNetwork,
+) -> Result<(), Error> {
     let request = RouteNetlinkMessage::DelAddress(message(link, address));
     socket.queue(request, 0, format!("remove address {address} from {name}"))
 }

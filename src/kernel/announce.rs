@@ -11,7 +11,7 @@ use nix::sys::socket::{
 };
 
 use super::error::Error;
-use super::link::Mac;
+use super::mac::Mac;
 use super::raw;
 
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
@@ -32,7 +32,8 @@ impl Announcer {
     /// # Errors
     /// [`Error::Socket`], for instance without CAP_NET_RAW.
     pub fn open() -> Result<Self, Error> {
-        let failed = |errno| Error::Socket { doing: "open a socket for neighbour advertisements", errno };
+        let failed =
+            |errno| Error::Socket { doing: "open a socket for neighbour advertisements", errno };
         let socket = socket(
             AddressFamily::Inet6,
             SockType::Raw,

@@ -1,77 +1,21 @@
-//! Links: reading them, and the messages that make, change and remove them (rtnetlink(7), RTM_*LINK).
+//! Links: reading them, and making, changing and removing them.
 
-use std::fmt;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+mod change;
 
-use netlink_packet_core::DefaultNla;
+use std::os::fd::AsFd;
+
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{
-    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth,
-    LinkAttribute, LinkExtentMask,
-};
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask};
 use nix::errno::Errno;
-use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec};
+use rtnetlink::{LinkMessageBuilder, LinkUnspec};
+
+pub use change::*;
 
 use super::attr::{self, Attribute, Reader};
 use super::error::Error;
+use super::mac::Mac;
 use super::netlink::{RouteSocket, flags};
 use super::raw;
-
-/// A hardware address of six bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Mac(pub [u8; 6]);
-
-impl Mac {
-    /// Reads the colon, dash or dot notations of a six-byte address.
-    pub fn parse(text: &str) -> Option<Self> {
-        let digits: String = match text.len() {
-            17 => {
-                let separator = text.chars().nth(2)?;
-                if separator != ':' && separator != '-' {
-                    return None;
-                }
-                let parts: Vec<&str> = text.split(separator).collect();
-                if parts.len() != 6 || parts.iter().any(|part| part.len() != 2) {
-                    return None;
-                }
-                parts.concat()
-            }
-            14 => {
-                let parts: Vec<&str> = text.split('.').collect();
-                if parts.len() != 3 || parts.iter().any(|part| part.len() != 4) {
-                    return None;
-                }
-                parts.concat()
-            }
-            _ => return None,
-        };
-        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
-        let number = u64::from_str_radix(&digits, 16).ok()?;
-        let [_, _, bytes @ ..] = number.to_be_bytes();
-        Some(Self(bytes))
-    }
-
-    /// Whether it can be the address of a link: not a group address and not all zero.
-    pub fn is_unicast(self) -> bool {
-        let [first, ..] = self.0;
-        first & 1 == 0 && self.0 != [0; 6]
-    }
-}
-
-impl fmt::Display for Mac {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, f] = self.0;
-        write!(out, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
-    }
-}
-
-impl fmt::Debug for Mac {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, out)
-    }
-}
 
 /// What is read of a link.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -268,7 +212,8 @@ pub fn list(socket: &mut RouteSocket) -> Result<Vec<Link>, Error> {
 /// # Errors
 /// Any refusal.
 pub fn ports(socket: &mut RouteSocket, bridge: u32) -> Result<Vec<Link>, Error> {
-    let mut links = list_where(socket, LinkMessageBuilder::<LinkUnspec>::default().controller(bridge))?;
+    let mut links =
+        list_where(socket, LinkMessageBuilder::<LinkUnspec>::default().controller(bridge))?;
     links.retain(|link| link.master == Some(bridge));
     Ok(links)
 }
@@ -286,189 +231,4 @@ fn list_where(
 
 fn read_link(kind: u16, message: &[u8]) -> Result<Option<Link>, Error> {
     Ok(Link::read(kind, message))
-}
-
-/// Makes a bridge, up.
-///
-/// # Errors
-/// `EEXIST` when a link of that name is there; [`Error::Missing`] for a kernel without bridges, or
-/// without bridge VLAN filtering when that is asked for.
-pub fn add_bridge(
-    socket: &mut RouteSocket,
-    name: &str,
-    mtu: Option<u32>,
-    vlan_filtering: bool,
-) -> Result<(), Error> {
-    let mut message = LinkBridge::new(name);
-    if let Some(mtu) = mtu {
-        message = message.mtu(mtu);
-    }
-    if vlan_filtering {
-        message = message.append_info_data(InfoBridge::VlanFiltering(true));
-    }
-    let doing = format!("add bridge {name}");
-    let request = RouteNetlinkMessage::NewLink(message.build());
-    match socket.order(request, flags::CREATE | flags::EXCL, doing) {
-        Err(error) if error.is(Errno::EOPNOTSUPP) && vlan_filtering => Err(Error::Missing {
-            feature: "bridge VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING)".into(),
-            needed_for: "a bridge with vlan or vlanTrunk".into(),
-        }),
-        Err(error) if error.is(Errno::EOPNOTSUPP) => Err(Error::Missing {
-            feature: "bridges (CONFIG_BRIDGE, module bridge)".into(),
-            needed_for: format!("bridge {name}"),
-        }),
-        other => other,
-    }
-}
-
-/// One end of a veth pair that is to be made.
-pub struct VethEnd<'a> {
-    /// The link's name.
-    pub name: &'a str,
-    /// The hardware address; the kernel draws one at random without.
-    pub mac: Option<Mac>,
-    /// The namespace that gets it; the socket's own without.
-    pub namespace: Option<BorrowedFd<'a>>,
-}
-
-/// Makes a veth pair: the near end in the socket's namespace, enslaved to `master` and up; the far
-/// end where [`VethEnd::namespace`] says. The kernel refuses to bring the far end up in the same
-/// message (`ENOTCONN`: the pair is not joined yet).
-///
-/// # Errors
-/// `EEXIST` when either name is taken; [`Error::Missing`] for a kernel without veth.
-pub fn add_veth(
-    socket: &mut RouteSocket,
-    near: &VethEnd<'_>,
-    far: &VethEnd<'_>,
-    mtu: Option<u32>,
-    master: Option<u32>,
-) -> Result<(), Error> {
-    let mut peer = LinkMessageBuilder::<LinkUnspec>::default().name(far.name);
-    let mut message =
-        LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth).name(near.name).up();
-    if let Some(mtu) = mtu {
-        peer = peer.mtu(mtu);
-        message = message.mtu(mtu);
-    }
-    if let Some(mac) = far.mac {
-        peer = peer.address(mac.0.to_vec());
-    }
-    if let Some(mac) = near.mac {
-        message = message.address(mac.0.to_vec());
-    }
-    if let Some(namespace) = far.namespace {
-        peer = peer.setns_by_fd(namespace.as_raw_fd());
-    }
-    if let Some(master) = master {
-        message = message.controller(master);
-    }
-    let message = message.set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build()))).build();
-    let doing = format!("add veth pair {} and {}", near.name, far.name);
-    match socket.order(RouteNetlinkMessage::NewLink(message), flags::CREATE | flags::EXCL, doing) {
-        Err(error) if error.is(Errno::EOPNOTSUPP) => Err(Error::Missing {
-            feature: "veth pairs (CONFIG_VETH, module veth)".into(),
-            needed_for: format!("interface {}", far.name),
-        }),
-        other => other,
-    }
-}
-
-/// Queues what a bridge port gets after it was made: the owner as alias, and its port flags.
-///
-/// # Errors
-/// As [`RouteSocket::queue`].
-pub fn queue_port_settings(
-    socket: &mut RouteSocket,
-    name: &str,
-    alias: &str,
-    hairpin: bool,
-    isolated: bool,
-) -> Result<(), Error> {
-    let mut message = LinkUnspec::new_with_name(name).alias(alias);
-    let mut port = Vec::new();
-    if hairpin {
-        port.push(InfoBridgePort::HairpinMode(true));
-    }
-    if isolated {
-        port.push(InfoBridgePort::Isolated(true));
-    }
-    if !port.is_empty() {
-        message = message
-            .set_port_kind(InfoPortKind::Bridge)
-            .set_port_data(InfoPortData::BridgePort(port));
-    }
-    let doing = format!("set alias and bridge port flags of {name}");
-    socket.queue(RouteNetlinkMessage::NewLink(message.build()), 0, doing)
-}
-
-/// Queues bringing a link up.
-///
-/// # Errors
-/// As [`RouteSocket::queue`].
-pub fn queue_up(socket: &mut RouteSocket, name: &str) -> Result<(), Error> {
-    let message = LinkUnspec::new_with_name(name).up().build();
-    socket.queue(RouteNetlinkMessage::SetLink(message), 0, format!("bring {name} up"))
-}
-
-/// Queues bringing a link up with `arp_notify` set: the kernel then announces its IPv4 addresses
-/// whenever its hardware address changes. The setting goes along in the message
-/// (`inet_set_link_af`, net/ipv4/devinet.c), which is cheaper than its file under /proc/sys.
-///
-/// # Errors
-/// As [`RouteSocket::queue`].
-pub fn queue_up_announcing(socket: &mut RouteSocket, name: &str) -> Result<(), Error> {
-    let mut families = attr::Writer::default();
-    families.nested(wire::AF_INET, |family| {
-        family.nested(wire::INET_CONF, |settings| {
-            settings.bytes(wire::ARP_NOTIFY, &1u32.to_ne_bytes());
-        });
-    });
-    let families = DefaultNla::new(wire::AF_SPEC, families.as_bytes().to_vec());
-    let message = LinkUnspec::new_with_name(name)
-        .up()
-        .append_extra_attribute(LinkAttribute::Other(families))
-        .build();
-    socket.queue(RouteNetlinkMessage::SetLink(message), 0, format!("bring {name} up"))
-}
-
-/// Queues taking a link down.
-///
-/// # Errors
-/// As [`RouteSocket::queue`].
-pub fn queue_down(socket: &mut RouteSocket, name: &str) -> Result<(), Error> {
-    let message = LinkUnspec::new_with_name(name).down().build();
-    socket.queue(RouteNetlinkMessage::SetLink(message), 0, format!("take {name} down"))
-}
-
-/// Queues setting a link's hardware address. Setting the one it has already is not idle: it makes
-/// a bridge keep it whatever ports come and go, and makes an interface with `arp_notify` announce
-/// its IPv4 addresses (`NETDEV_CHANGEADDR`, net/ipv4/devinet.c).
-///
-/// # Errors
-/// As [`RouteSocket::queue`].
-pub fn queue_mac(socket: &mut RouteSocket, name: &str, mac: Mac) -> Result<(), Error> {
-    let message = LinkUnspec::new_with_name(name).address(mac.0.to_vec()).build();
-    let doing = format!("set the hardware address of {name} to {mac}");
-    socket.queue(RouteNetlinkMessage::SetLink(message), 0, doing)
-}
-
-/// Queues promiscuous mode.
-///
-/// # Errors
-/// As [`RouteSocket::queue`].
-pub fn queue_promiscuous(socket: &mut RouteSocket, name: &str) -> Result<(), Error> {
-    let message = LinkUnspec::new_with_name(name).promiscuous(true).build();
-    let doing = format!("set {name} promiscuous");
-    socket.queue(RouteNetlinkMessage::SetLink(message), 0, doing)
-}
-
-/// Queues removing a link; it is gone when [`RouteSocket::flush`] returns. `ENODEV` comes back for
-/// one that is not there.
-///
-/// # Errors
-/// As [`RouteSocket::queue`].
-pub fn queue_remove(socket: &mut RouteSocket, index: u32, name: &str) -> Result<(), Error> {
-    let message = LinkUnspec::new_with_index(index).build();
-    socket.queue(RouteNetlinkMessage::DelLink(message), 0, format!("remove link {name}"))
 }

@@ -9,6 +9,7 @@ pub mod attr;
 pub mod error;
 pub mod legacy;
 pub mod link;
+pub mod mac;
 pub mod macspoof;
 pub mod masquerade;
 pub mod netlink;

@@ -12,7 +12,8 @@ use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, socket,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send,
+    socket,
 };
 
 use super::error::Error;
@@ -112,10 +113,12 @@ impl RouteSocket {
         let mut wait = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
         match poll(&mut wait, PollTimeout::from(milliseconds)) {
             Ok(0) | Err(Errno::EINTR) => Ok(()),
-            Ok(_) => match recv(self.socket.as_raw_fd(), &mut self.answer, MsgFlags::MSG_DONTWAIT) {
-                Ok(_) | Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => Ok(()),
-                Err(errno) => Err(failed(errno)),
-            },
+            Ok(_) => {
+                match recv(self.socket.as_raw_fd(), &mut self.answer, MsgFlags::MSG_DONTWAIT) {
+                    Ok(_) | Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => Ok(()),
+                    Err(errno) => Err(failed(errno)),
+                }
+            }
             Err(errno) => Err(failed(errno)),
         }
     }
@@ -222,7 +225,11 @@ impl RouteSocket {
                 return Ok(answers);
             }
         }
-        Err(Error::Refused { doing, errno: Errno::EAGAIN, said: Some("the list kept changing".into()) })
+        Err(Error::Refused {
+            doing,
+            errno: Errno::EAGAIN,
+            said: Some("the list kept changing".into()),
+        })
     }
 
     fn collect<T>(
@@ -331,12 +338,8 @@ fn split_message(data: &[u8]) -> Option<(Message<'_>, &[u8])> {
     if length < HEADER {
         return None;
     }
-    let message = Message {
-        kind: half(4)?,
-        flags: half(6)?,
-        sequence: word(8)?,
-        whole: data.get(..length)?,
-    };
+    let message =
+        Message { kind: half(4)?, flags: half(6)?, sequence: word(8)?, whole: data.get(..length)? };
     let rest = data.get(length.next_multiple_of(4)..).unwrap_or_default();
     Some((message, rest))
 }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnetwork::IpNetwork;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteProtocol,
-    RouteScope,
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric,
+    RouteProtocol, RouteScope,
 };
 use nix::errno::Errno;
 use rtnetlink::RouteMessageBuilder;
@@ -59,16 +59,16 @@ impl std::fmt::Display for Route {
 fn message(route: &Route, link: u32) -> RouteMessage {
     let mut message = match route.to {
         IpNetwork::V4(to) => {
-            let mut builder =
-                RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(to.network(), to.prefix());
+            let mut builder = RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(to.network(), to.prefix());
             if let Some(IpAddr::V4(via)) = route.via {
                 builder = builder.gateway(via);
             }
             builder.build()
         }
         IpNetwork::V6(to) => {
-            let mut builder =
-                RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(to.network(), to.prefix());
+            let mut builder = RouteMessageBuilder::<Ipv6Addr>::new()
+                .destination_prefix(to.network(), to.prefix());
             if let Some(IpAddr::V6(via)) = route.via {
                 builder = builder.gateway(via);
             }
@@ -92,13 +92,11 @@ fn message(route: &Route, link: u32) -> RouteMessage {
     if let Some(priority) = route.priority {
         message.attributes.push(RouteAttribute::Priority(priority));
     }
-    let metrics: Vec<RouteMetric> = [
-        route.mtu.map(RouteMetric::Mtu),
-        route.advmss.map(RouteMetric::Advmss),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let metrics: Vec<RouteMetric> =
+        [route.mtu.map(RouteMetric::Mtu), route.advmss.map(RouteMetric::Advmss)]
+            .into_iter()
+            .flatten()
+            .collect();
     if !metrics.is_empty() {
         message.attributes.push(RouteAttribute::Metrics(metrics));
     }
@@ -110,7 +108,12 @@ fn message(route: &Route, link: u32) -> RouteMessage {
 ///
 /// # Errors
 /// As [`RouteSocket::queue`].
-pub fn queue_add(socket: &mut RouteSocket, link: u32, name: &str, route: &Route) -> Result<(), Error> {
+pub fn queue_add(
+    socket: &mut RouteSocket,
+    link: u32,
+    name: &str,
+    route: &Route,
+) -> Result<(), Error> {
     let request = RouteNetlinkMessage::NewRoute(message(route, link));
     let doing = format!("add route {route} dev {name}");
     socket.queue(request, flags::CREATE, doing)
@@ -120,7 +123,12 @@ pub fn queue_add(socket: &mut RouteSocket, link: u32, name: &str, route: &Route)
 ///
 /// # Errors
 /// As [`RouteSocket::queue`].
-pub fn queue_remove(socket: &mut RouteSocket, link: u32, name: &str, route: &Route) -> Result<(), Error> {
+pub fn queue_remove(
+    socket: &mut RouteSocket,
+    link: u32,
+    name: &str,
+    route: &Route,
+) -> Result<(), Error> {
     let request = RouteNetlinkMessage::DelRoute(message(route, link));
     socket.queue(request, 0, format!("remove route {route} dev {name}"))
 }

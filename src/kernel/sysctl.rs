@@ -22,7 +22,11 @@ pub fn read(name: &str) -> Result<String, Error> {
         let length = file.read(&mut text)?;
         Ok(String::from_utf8_lossy(text.get(..length).unwrap_or_default()).trim_end().to_owned())
     };
-    attempt().map_err(|source| Error::Sysctl { name: name.to_owned(), doing: "read".into(), source })
+    attempt().map_err(|source| Error::Sysctl {
+        name: name.to_owned(),
+        doing: "read".into(),
+        source,
+    })
 }
 
 /// Writes a setting.

@@ -167,7 +167,8 @@ fn complete(result: &mut AddResult, node: &mut Node<'_>) -> Result<(), Error> {
             }
         }
     }
-    for interface in result.interfaces.iter_mut().filter(|interface| !interface.sandbox.is_empty()) {
+    for interface in result.interfaces.iter_mut().filter(|interface| !interface.sandbox.is_empty())
+    {
         interface.mtu = interface.mtu.or(pod_mtu);
     }
     Ok(())
@@ -179,7 +180,8 @@ fn complete(result: &mut AddResult, node: &mut Node<'_>) -> Result<(), Error> {
 fn lease<P: Plugin>(source: &Source, owner: &Owner, journal: &Journal) -> Result<Leased, Error> {
     let types = TYPES.each_ref().map(|known| known.name);
     let mut abandoned = |holder: Holder<'_>| {
-        let records = journal.of_attachment(holder.container_id, holder.ifname, &types).unwrap_or_default();
+        let records =
+            journal.of_attachment(holder.container_id, holder.ifname, &types).unwrap_or_default();
         !records.is_empty() && records.iter().all(|record| record.is_abandoned(boot_id()))
     };
     match source.lease(owner, &mut abandoned) {
@@ -248,7 +250,9 @@ fn check<P: Plugin>(request: &Request) -> Result<(), Error> {
 /// The lease that an ADD had, as prevResult tells it.
 fn leased_before(result: &AddResult, request: &Request) -> Leased {
     let ours = |index: Option<usize>| {
-        index.and_then(|index| result.interfaces.get(index)).is_none_or(|one| one.name == request.ifname)
+        index
+            .and_then(|index| result.interfaces.get(index))
+            .is_none_or(|one| one.name == request.ifname)
     };
     Leased {
         source: request
@@ -269,7 +273,9 @@ fn status<P: Plugin>(request: &Request) -> Result<(), Error> {
     let plugin = P::configure(request)?;
     if let Some(source) = source(&plugin, request)? {
         match source.room() {
-            Err(ipam::Error::HostLocal(error)) => return Err(Error::NotAvailable(error.to_string())),
+            Err(ipam::Error::HostLocal(error)) => {
+                return Err(Error::NotAvailable(error.to_string()));
+            }
             other => other?,
         }
     }

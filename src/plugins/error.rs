@@ -64,9 +64,11 @@ impl Error {
     pub fn to_cni(&self) -> CniError {
         match self {
             Self::Protocol(error) => error.to_cni(),
-            Self::Config { .. } => {
-                CniError::new(Code::InvalidConfig, format!("invalid network configuration: {self}"), "")
-            }
+            Self::Config { .. } => CniError::new(
+                Code::InvalidConfig,
+                format!("invalid network configuration: {self}"),
+                "",
+            ),
             Self::Environment { .. } => {
                 CniError::new(Code::InvalidEnvironment, format!("invalid environment: {self}"), "")
             }
@@ -78,7 +80,9 @@ impl Error {
             ),
             Self::Ipam(error) => of_ipam(error),
             Self::Engine(error) => of_engine(error),
-            Self::Undelivered(source) => CniError::new(Code::Io, self.to_string(), source.to_string()),
+            Self::Undelivered(source) => {
+                CniError::new(Code::Io, self.to_string(), source.to_string())
+            }
             Self::NotAvailable(text) => CniError::new(Code::NotAvailable, text, ""),
         }
     }
@@ -86,12 +90,15 @@ impl Error {
 
 fn of_ipam(error: &ipam::Error) -> CniError {
     match error {
-        ipam::Error::HostLocal(inner) => CniError::new(host_local_code(inner), inner.to_string(), causes(inner)),
-        ipam::Error::Delegate(delegate::Error::Failed { plugin, error }) => CniError {
-            msg: format!("IPAM plugin {plugin}: {}", error.msg),
-            ..error.clone()
-        },
-        ipam::Error::Delegate(inner) => CniError::new(Code::Delegate, inner.to_string(), causes(inner)),
+        ipam::Error::HostLocal(inner) => {
+            CniError::new(host_local_code(inner), inner.to_string(), causes(inner))
+        }
+        ipam::Error::Delegate(delegate::Error::Failed { plugin, error }) => {
+            CniError { msg: format!("IPAM plugin {plugin}: {}", error.msg), ..error.clone() }
+        }
+        ipam::Error::Delegate(inner) => {
+            CniError::new(Code::Delegate, inner.to_string(), causes(inner))
+        }
         other => CniError::new(Code::Delegate, other.to_string(), causes(other)),
     }
 }
@@ -114,16 +121,16 @@ fn of_engine(error: &engine::Error) -> CniError {
         engine::Error::Conflict(_) => (Code::InvalidConfig, ""),
         engine::Error::Drift(_) => (Code::CheckFailed, ""),
         engine::Error::State { .. } => (Code::Io, ""),
-        engine::Error::Panicked(_) => (Code::Internal, "this is a defect; please report it with the log"),
+        engine::Error::Panicked(_) => {
+            (Code::Internal, "this is a defect; please report it with the log")
+        }
         engine::Error::Lease(_) => (Code::Io, ""),
-        engine::Error::Incomplete(_) => (
-            Code::RemovalIncomplete,
-            "the record is kept: the next DEL or GC tries again",
-        ),
-        engine::Error::UndoFailed { .. } => (
-            Code::RemovalIncomplete,
-            "the record is kept: the next DEL or GC finishes the job",
-        ),
+        engine::Error::Incomplete(_) => {
+            (Code::RemovalIncomplete, "the record is kept: the next DEL or GC tries again")
+        }
+        engine::Error::UndoFailed { .. } => {
+            (Code::RemovalIncomplete, "the record is kept: the next DEL or GC finishes the job")
+        }
     };
     CniError::new(code, error.to_string(), hint)
 }

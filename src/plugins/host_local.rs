@@ -25,7 +25,12 @@ impl Plugin for HostLocalPlugin {
         true
     }
 
-    fn observe(&self, _request: &Request, _owner: &Owner, _node: &mut Node<'_>) -> Result<(), Error> {
+    fn observe(
+        &self,
+        _request: &Request,
+        _owner: &Owner,
+        _node: &mut Node<'_>,
+    ) -> Result<(), Error> {
         Ok(())
     }
 

@@ -33,23 +33,34 @@ impl Plugin for Loopback {
         false
     }
 
-    fn observe(&self, _request: &Request, _owner: &Owner, node: &mut Node<'_>) -> Result<Facts, Error> {
+    fn observe(
+        &self,
+        _request: &Request,
+        _owner: &Owner,
+        node: &mut Node<'_>,
+    ) -> Result<Facts, Error> {
         let link = node.link(Side::Pod, NAME)?;
         let present = addr::list(&mut node.pod()?.route, link.index)?;
         if let Some(strange) = present.iter().find(|address| !address.network.ip().is_loopback()) {
             return Err(Error::config(
                 "lo",
-                format!("the container's lo has address {}, which is no loopback address", strange.network),
+                format!(
+                    "the container's lo has address {}, which is no loopback address",
+                    strange.network
+                ),
             ));
         }
         if link.up {
-            return Ok(Facts { addresses: present.iter().map(|address| address.network).collect() });
+            return Ok(Facts {
+                addresses: present.iter().map(|address| address.network).collect(),
+            });
         }
         // The kernel adds these when lo comes up (`inetdev_event`, `init_loopback`).
         let v4 = IpNetwork::new(Ipv4Addr::LOCALHOST.into(), 8);
         let v6 = IpNetwork::new(Ipv6Addr::LOCALHOST.into(), 128);
         let has_v6 = node.within(Side::Pod, || {
-            crate::kernel::sysctl::read("net/ipv6/conf/lo/disable_ipv6").is_ok_and(|value| value == "0")
+            crate::kernel::sysctl::read("net/ipv6/conf/lo/disable_ipv6")
+                .is_ok_and(|value| value == "0")
         })?;
         let v6 = has_v6.then_some(v6);
         Ok(Facts { addresses: [Some(v4), v6].into_iter().flatten().flatten().collect() })
@@ -70,7 +81,11 @@ impl Plugin for Loopback {
             interfaces: vec![Interface {
                 name: NAME.into(),
                 mac: "00:00:00:00:00:00".into(),
-                sandbox: request.netns.as_deref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+                sandbox: request
+                    .netns
+                    .as_deref()
+                    .map(|path| path.to_string_lossy().into_owned())
+                    .unwrap_or_default(),
                 ..Interface::default()
             }],
             ips: facts

@@ -51,7 +51,12 @@ pub trait Plugin: Sized {
     ///
     /// # Errors
     /// A refusal, or [`Error::AlreadyAttached`].
-    fn observe(&self, request: &Request, owner: &Owner, node: &mut Node<'_>) -> Result<Self::Facts, Error>;
+    fn observe(
+        &self,
+        request: &Request,
+        owner: &Owner,
+        node: &mut Node<'_>,
+    ) -> Result<Self::Facts, Error>;
 
     /// The facts as prevResult tells them, for a CHECK.
     ///

@@ -78,7 +78,9 @@ fn remove_record(record: &engine::journal::Record) -> Result<(), Error> {
 }
 
 fn remove_links(node: &mut Node<'_>, is_stale: &dyn Fn(&str) -> bool) -> Result<(), Error> {
-    for one in link::list(&mut node.host)?.iter().filter(|one| one.kind == "veth" && is_stale(&one.alias)) {
+    for one in
+        link::list(&mut node.host)?.iter().filter(|one| one.kind == "veth" && is_stale(&one.alias))
+    {
         link::queue_remove(&mut node.host, one.index, &one.name)?;
     }
     Ok(node.flush()?)

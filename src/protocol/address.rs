@@ -49,8 +49,7 @@ pub struct RequestedIp {
 impl RequestedIp {
     /// The address with its prefix length, if it has one.
     pub fn network(&self) -> Option<IpNetwork> {
-        self.prefix
-            .and_then(|prefix| IpNetwork::new(self.address, prefix).ok())
+        self.prefix.and_then(|prefix| IpNetwork::new(self.address, prefix).ok())
     }
 }
 
@@ -60,15 +59,9 @@ impl FromStr for RequestedIp {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         if text.contains('/') {
             let network = parse_cidr(text)?;
-            Ok(Self {
-                address: network.ip(),
-                prefix: Some(network.prefix()),
-            })
+            Ok(Self { address: network.ip(), prefix: Some(network.prefix()) })
         } else {
-            Ok(Self {
-                address: parse_ip(text, text)?,
-                prefix: None,
-            })
+            Ok(Self { address: parse_ip(text, text)?, prefix: None })
         }
     }
 }
@@ -96,9 +89,7 @@ impl<'de> Deserialize<'de> for RequestedIp {
 /// [`AddressError`] says which half is wrong.
 pub fn parse_cidr(text: &str) -> Result<IpNetwork, AddressError> {
     let Some((address, prefix)) = text.split_once('/') else {
-        return Err(AddressError::NoPrefix {
-            given: text.to_owned(),
-        });
+        return Err(AddressError::NoPrefix { given: text.to_owned() });
     };
     let address = parse_ip(address, text)?;
     let wrong = || AddressError::Prefix {
@@ -114,9 +105,7 @@ pub fn parse_cidr(text: &str) -> Result<IpNetwork, AddressError> {
 }
 
 fn parse_ip(address: &str, given: &str) -> Result<IpAddr, AddressError> {
-    address.parse().map_err(|_| AddressError::Address {
-        given: given.to_owned(),
-    })
+    address.parse().map_err(|_| AddressError::Address { given: given.to_owned() })
 }
 
 /// For `#[serde(deserialize_with = "cidr")]`: an address that must have a prefix length.
@@ -177,25 +166,14 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_cidr_keeps_its_host_bits() {
-        for good in [
-            "10.1.0.5/24",
-            "0.0.0.0/0",
-            "10.1.0.5/32",
-            "::/0",
-            "fd00::5/64",
-            "fd00::5/128",
-        ] {
+        for good in ["10.1.0.5/24", "0.0.0.0/0", "10.1.0.5/32", "::/0", "fd00::5/64", "fd00::5/128"]
+        {
             assert_eq!(parse_cidr(good).unwrap().to_string(), good);
         }
     }
@@ -204,10 +182,7 @@ mod tests {
     fn a_cidr_is_strict() {
         let given = |text: &str| text.to_owned();
         for text in ["", "10.1.0.5", "fd00::5"] {
-            assert_eq!(
-                parse_cidr(text),
-                Err(AddressError::NoPrefix { given: given(text) })
-            );
+            assert_eq!(parse_cidr(text), Err(AddressError::NoPrefix { given: given(text) }));
         }
         for text in [
             "/24",
@@ -219,10 +194,7 @@ mod tests {
             "host/24",
             "fe80::1%eth0/64",
         ] {
-            assert_eq!(
-                parse_cidr(text),
-                Err(AddressError::Address { given: given(text) })
-            );
+            assert_eq!(parse_cidr(text), Err(AddressError::Address { given: given(text) }));
         }
         for (text, most) in [
             ("10.1.0.5/", 32),
@@ -235,13 +207,7 @@ mod tests {
             ("10.1.0.5/255.255.255.0", 32),
             ("fd00::5/129", 128),
         ] {
-            assert_eq!(
-                parse_cidr(text),
-                Err(AddressError::Prefix {
-                    given: given(text),
-                    most
-                })
-            );
+            assert_eq!(parse_cidr(text), Err(AddressError::Prefix { given: given(text), most }));
         }
     }
 
@@ -295,16 +261,10 @@ mod tests {
         for (bad, says) in [
             (r#"{"subnet": "10.1.0.5"}"#, "no prefix length"),
             (r#"{"subnet": ""}"#, "no prefix length"),
-            (
-                r#"{"subnet": null}"#,
-                "invalid type: null, expected an IP address",
-            ),
+            (r#"{"subnet": null}"#, "invalid type: null, expected an IP address"),
             (r#"{"subnet": 24}"#, "expected an IP address"),
             (r#"{"subnet": "::/0", "other": "x/1"}"#, "not an IP address"),
-            (
-                r#"{"subnet": "::/0", "gateway": "10.1.0.1/24"}"#,
-                "not an IP address",
-            ),
+            (r#"{"subnet": "::/0", "gateway": "10.1.0.1/24"}"#, "not an IP address"),
         ] {
             let message = serde_json::from_str::<Keys>(bad).unwrap_err().to_string();
             assert!(message.contains(says), "{bad}: {message}");

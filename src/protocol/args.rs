@@ -90,9 +90,7 @@ impl Args {
             return Ok(args);
         }
         for pair in text.split(';') {
-            let wrong = || ArgsError::Pair {
-                pair: pair.to_owned(),
-            };
+            let wrong = || ArgsError::Pair { pair: pair.to_owned() };
             let (key, value) = pair.split_once('=').ok_or_else(wrong)?;
             if key.is_empty() || value.contains('=') {
                 return Err(wrong());
@@ -104,9 +102,7 @@ impl Args {
                     if gateways.iter().any(|gateway| gateway.prefix.is_some()) {
                         return Err(ArgsError::Address {
                             pair: pair.to_owned(),
-                            problem: AddressError::Address {
-                                given: value.to_owned(),
-                            },
+                            problem: AddressError::Address { given: value.to_owned() },
                         });
                     }
                     args.gateways = gateways.iter().map(|gateway| gateway.address).collect();
@@ -141,10 +137,9 @@ fn addresses(pair: &str, value: &str) -> Result<Vec<RequestedIp>, ArgsError> {
     value
         .split(',')
         .map(|item| {
-            item.trim().parse().map_err(|problem| ArgsError::Address {
-                pair: pair.to_owned(),
-                problem,
-            })
+            item.trim()
+                .parse()
+                .map_err(|problem| ArgsError::Address { pair: pair.to_owned(), problem })
         })
         .collect()
 }
@@ -155,29 +150,19 @@ fn flag(pair: &str, value: &str) -> Result<bool, ArgsError> {
     } else if value == "0" || value.eq_ignore_ascii_case("false") {
         Ok(false)
     } else {
-        Err(ArgsError::Flag {
-            pair: pair.to_owned(),
-        })
+        Err(ArgsError::Flag { pair: pair.to_owned() })
     }
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
     #[test]
     fn nothing_gives_nothing() {
         assert_eq!(Args::parse("").unwrap(), Args::default());
-        assert_eq!(
-            Args::parse("IP=;MAC=;GATEWAY=;K8S_POD_NAME=").unwrap(),
-            Args::default()
-        );
+        assert_eq!(Args::parse("IP=;MAC=;GATEWAY=;K8S_POD_NAME=").unwrap(), Args::default());
     }
 
     #[test]
@@ -209,17 +194,11 @@ mod tests {
             "IP=10.1.0.5/24, fd00::5;MAC=c2:11:22:33:44:55;GATEWAY=10.1.0.1,fd00::1;K8S_POD_UID=u",
         )
         .unwrap();
-        assert_eq!(
-            args.ips,
-            ["10.1.0.5/24".parse().unwrap(), "fd00::5".parse().unwrap()]
-        );
+        assert_eq!(args.ips, ["10.1.0.5/24".parse().unwrap(), "fd00::5".parse().unwrap()]);
         assert_eq!(args.mac.as_deref(), Some("c2:11:22:33:44:55"));
         assert_eq!(
             args.gateways,
-            [
-                "10.1.0.1".parse::<IpAddr>().unwrap(),
-                "fd00::1".parse().unwrap()
-            ]
+            ["10.1.0.1".parse::<IpAddr>().unwrap(), "fd00::1".parse().unwrap()]
         );
         assert!(!args.ignore_unknown);
     }
@@ -242,9 +221,7 @@ mod tests {
             } else {
                 assert_eq!(
                     parsed,
-                    Err(ArgsError::Unknown {
-                        pairs: vec!["A=1".to_owned(), "B=".to_owned()]
-                    })
+                    Err(ArgsError::Unknown { pairs: vec!["A=1".to_owned(), "B=".to_owned()] })
                 );
             }
         }

@@ -149,10 +149,7 @@ impl NetworkConfig {
     fn of_version(version: Version, value: Value, bytes: Vec<u8>) -> Result<Self, Error> {
         let keys: Keys = section(&value, &[])?;
         if keys.name.is_empty() {
-            return Err(Error::MissingKey {
-                key: "name",
-                expected: "the network's name",
-            });
+            return Err(Error::MissingKey { key: "name", expected: "the network's name" });
         }
         names::network_name(&keys.name).map_err(at("name"))?;
         if keys.r#type.is_empty() {
@@ -216,27 +213,16 @@ fn ipam(section: Option<Map<String, Value>>) -> Result<Option<Value>, Error> {
 }
 
 fn at(path: &'static str) -> impl Fn(names::NameError) -> Error {
-    move |problem| Error::KeyName {
-        path: path.to_owned(),
-        problem,
-    }
+    move |problem| Error::KeyName { path: path.to_owned(), problem }
 }
 
 fn below(parent: &str, error: Error) -> Error {
     match error {
-        Error::Key { path, reason } => Error::Key {
-            path: format!("{parent}.{path}"),
-            reason,
-        },
+        Error::Key { path, reason } => Error::Key { path: format!("{parent}.{path}"), reason },
         error => error,
     }
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;

@@ -239,10 +239,7 @@ impl Error {
     pub fn spoken_in(self, version: Version) -> Self {
         match self {
             Self::Spoken { .. } => self,
-            error => Self::Spoken {
-                version,
-                error: Box::new(error),
-            },
+            error => Self::Spoken { version, error: Box::new(error) },
         }
     }
 
@@ -275,10 +272,7 @@ impl Error {
             error.cni_version = version.to_string();
             return error;
         }
-        let details = self
-            .source()
-            .map(|cause| cause.to_string())
-            .unwrap_or_default();
+        let details = self.source().map(|cause| cause.to_string()).unwrap_or_default();
         CniError::new(self.code(), self.to_string(), details)
     }
 }
@@ -300,20 +294,11 @@ fn listed(items: &[impl fmt::Display], last: &str) -> String {
 }
 
 fn at(path: &str) -> String {
-    if path.is_empty() {
-        String::new()
-    } else {
-        format!(", `{path}`")
-    }
+    if path.is_empty() { String::new() } else { format!(", `{path}`") }
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -348,14 +333,8 @@ mod tests {
     fn a_spoken_error_keeps_code_message_and_cause() {
         let cause = || Error::Stdin(io::Error::other("pipe burst"));
         let plain = cause().to_cni();
-        assert_eq!(
-            (plain.cni_version.as_str(), plain.details.as_str()),
-            ("", "pipe burst")
-        );
-        let spoken = cause()
-            .spoken_in(Version::V0_4_0)
-            .spoken_in(Version::V1_0_0)
-            .to_cni();
+        assert_eq!((plain.cni_version.as_str(), plain.details.as_str()), ("", "pipe burst"));
+        let spoken = cause().spoken_in(Version::V0_4_0).spoken_in(Version::V1_0_0).to_cni();
         assert_eq!(spoken.cni_version, "0.4.0");
         assert_eq!(
             (spoken.code, spoken.msg, spoken.details),

@@ -47,10 +47,7 @@ pub fn section_at<T: DeserializeOwned>(
             (path, inner) if inner.starts_with('[') => format!("{path}{inner}"),
             (path, inner) => format!("{path}.{inner}"),
         };
-        Error::Key {
-            path,
-            reason: error.into_inner().to_string(),
-        }
+        Error::Key { path, reason: error.into_inner().to_string() }
     })
 }
 
@@ -106,11 +103,7 @@ impl<'de> Deserializer<'de> for Node<'de> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        if self.value.is_null() {
-            visitor.visit_none()
-        } else {
-            visitor.visit_some(self)
-        }
+        if self.value.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -166,13 +159,7 @@ impl<'de> Members<'de> {
         fields: &'static [&'static str],
         keys: &'de [&'de str],
     ) -> Self {
-        Self {
-            map,
-            rest: map.iter(),
-            fields,
-            keys,
-            next: None,
-        }
+        Self { map, rest: map.iter(), fields, keys, next: None }
     }
 
     /// The reader's name for `key`; none if the exact name stands beside it and so wins.
@@ -202,9 +189,7 @@ impl<'de> MapAccess<'de> for Members<'de> {
             }
             if let Some(name) = self.known_name(key) {
                 self.next = Some(value);
-                return seed
-                    .deserialize(BorrowedStrDeserializer::new(name))
-                    .map(Some);
+                return seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some);
             }
         }
         Ok(None)
@@ -228,10 +213,7 @@ impl<'de> SeqAccess<'de> for Elements<'de> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Self::Error> {
-        self.0
-            .next()
-            .map(|value| seed.deserialize(Node { value, keys: &[] }))
-            .transpose()
+        self.0.next().map(|value| seed.deserialize(Node { value, keys: &[] })).transpose()
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -240,10 +222,5 @@ impl<'de> SeqAccess<'de> for Elements<'de> {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;

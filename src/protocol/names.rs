@@ -47,9 +47,7 @@ pub enum NameError {
 /// Whether `text` is an ASCII letter or digit, then any number of letters, digits, `_`, `.`, `-`.
 fn is_identifier(text: &str) -> bool {
     let mut bytes = text.bytes();
-    bytes
-        .next()
-        .is_some_and(|first| first.is_ascii_alphanumeric())
+    bytes.next().is_some_and(|first| first.is_ascii_alphanumeric())
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
@@ -61,9 +59,7 @@ pub fn container_id(text: &str) -> Result<(), NameError> {
     if is_identifier(text) {
         Ok(())
     } else {
-        Err(NameError::ContainerId {
-            given: text.to_owned(),
-        })
+        Err(NameError::ContainerId { given: text.to_owned() })
     }
 }
 
@@ -75,9 +71,7 @@ pub fn network_name(text: &str) -> Result<(), NameError> {
     if is_identifier(text) {
         Ok(())
     } else {
-        Err(NameError::NetworkName {
-            given: text.to_owned(),
-        })
+        Err(NameError::NetworkName { given: text.to_owned() })
     }
 }
 
@@ -91,9 +85,7 @@ pub fn interface_name(text: &str) -> Result<(), NameError> {
     if fits && text != "." && text != ".." && !text.contains(forbidden) {
         Ok(())
     } else {
-        Err(NameError::InterfaceName {
-            given: text.to_owned(),
-        })
+        Err(NameError::InterfaceName { given: text.to_owned() })
     }
 }
 
@@ -106,19 +98,12 @@ pub fn plugin_type(text: &str) -> Result<(), NameError> {
     if !text.is_empty() && text != "." && text != ".." && !text.contains(forbidden) {
         Ok(())
     } else {
-        Err(NameError::PluginType {
-            given: text.to_owned(),
-        })
+        Err(NameError::PluginType { given: text.to_owned() })
     }
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -128,35 +113,16 @@ mod tests {
             container_id(good).unwrap();
             network_name(good).unwrap();
         }
-        for bad in [
-            "", ".", "..", "-a", "_a", "a/b", "a b", "a\n", "a\0", "ä", "aä", "../a", "a:b",
-        ] {
-            assert_eq!(
-                container_id(bad),
-                Err(NameError::ContainerId {
-                    given: bad.to_owned()
-                })
-            );
-            assert_eq!(
-                network_name(bad),
-                Err(NameError::NetworkName {
-                    given: bad.to_owned()
-                })
-            );
+        for bad in ["", ".", "..", "-a", "_a", "a/b", "a b", "a\n", "a\0", "ä", "aä", "../a", "a:b"]
+        {
+            assert_eq!(container_id(bad), Err(NameError::ContainerId { given: bad.to_owned() }));
+            assert_eq!(network_name(bad), Err(NameError::NetworkName { given: bad.to_owned() }));
         }
     }
 
     #[test]
     fn interface_names() {
-        for good in [
-            "a",
-            "eth0",
-            "eth0.100",
-            "123456789012345",
-            "...",
-            "vñ",
-            "a@b",
-        ] {
+        for good in ["a", "eth0", "eth0.100", "123456789012345", "...", "vñ", "a@b"] {
             interface_name(good).unwrap();
         }
         for bad in [

@@ -42,12 +42,10 @@ impl AddResult {
     /// # Errors
     /// [`Error::Result`] with the path of the offending key.
     pub fn read(value: &Value) -> Result<Self, Error> {
-        section::<AnyForm>(value, &[])
-            .and_then(AnyForm::into_result)
-            .map_err(|error| match error {
-                Error::Key { path, reason } => Error::Result { path, reason },
-                error => error,
-            })
+        section::<AnyForm>(value, &[]).and_then(AnyForm::into_result).map_err(|error| match error {
+            Error::Key { path, reason } => Error::Result { path, reason },
+            error => error,
+        })
     }
 
     fn form(&self, version: Version) -> Result<Form<'_>, Error> {
@@ -96,20 +94,12 @@ impl AddResult {
         if ip4.is_none() && ip6.is_none() {
             return Err(Error::NoAddress { version });
         }
-        Ok(PerFamily {
-            cni_version: version,
-            ip4,
-            ip6,
-            dns: &self.dns,
-        })
+        Ok(PerFamily { cni_version: version, ip4, ip6, dns: &self.dns })
     }
 }
 
 fn unwritable(source: serde_json::Error) -> Error {
-    Error::Serialize {
-        what: "the result",
-        source,
-    }
+    Error::Serialize { what: "the result", source }
 }
 
 #[derive(Serialize)]
@@ -267,21 +257,14 @@ impl AnyForm {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use std::fs;
     use std::path::{Path, PathBuf};
 
     fn testdata(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("testdata/protocol")
-            .join(name)
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/protocol").join(name)
     }
 
     fn json(name: &str) -> Value {
@@ -294,11 +277,7 @@ mod tests {
         let result = AddResult::read(&json("results/1.1.0.json")).unwrap();
         for version in Version::ALL {
             let golden = fs::read_to_string(testdata(&format!("results/{version}.json"))).unwrap();
-            assert_eq!(
-                result.to_json(version).unwrap(),
-                golden.trim_end(),
-                "{version}"
-            );
+            assert_eq!(result.to_json(version).unwrap(), golden.trim_end(), "{version}");
             assert_eq!(
                 result.render(version).unwrap(),
                 serde_json::from_str::<Value>(&golden).unwrap(),
@@ -353,11 +332,7 @@ mod tests {
             let why = case["why"].as_str().unwrap();
             let result =
                 AddResult::read(&case["form"]).unwrap_or_else(|error| panic!("{why}: {error}"));
-            assert_eq!(
-                result.render(Version::V1_1_0).unwrap(),
-                case["reads"],
-                "{why}"
-            );
+            assert_eq!(result.render(Version::V1_1_0).unwrap(), case["reads"], "{why}");
         }
     }
 
@@ -372,10 +347,7 @@ mod tests {
                 panic!("{case} gives {error:?}");
             };
             assert_eq!(path, case["path"].as_str().unwrap(), "{case}");
-            assert!(
-                reason.contains(case["says"].as_str().unwrap()),
-                "{case}: {reason}"
-            );
+            assert!(reason.contains(case["says"].as_str().unwrap()), "{case}: {reason}");
             assert_eq!(error.to_cni().code, 6);
         }
     }

@@ -32,14 +32,8 @@ pub enum Verb {
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 6] = [
-        Self::Add,
-        Self::Del,
-        Self::Check,
-        Self::Gc,
-        Self::Status,
-        Self::Version,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Add, Self::Del, Self::Check, Self::Gc, Self::Status, Self::Version];
 
     /// The verb as CNI_COMMAND has it.
     pub const fn as_str(self) -> &'static str {
@@ -90,9 +84,7 @@ impl FromStr for Verb {
         Self::ALL
             .into_iter()
             .find(|verb| verb.as_str() == text)
-            .ok_or_else(|| Error::UnknownCommand {
-                given: text.to_owned(),
-            })
+            .ok_or_else(|| Error::UnknownCommand { given: text.to_owned() })
     }
 }
 
@@ -148,10 +140,7 @@ impl Request {
             .filter(|name| env(name).is_none_or(|value| value.is_empty()))
             .collect();
         if !missing.is_empty() {
-            return Err(Error::MissingVariables {
-                verb,
-                names: missing,
-            });
+            return Err(Error::MissingVariables { verb, names: missing });
         }
 
         let attachment = if verb.is_about_one_attachment() {
@@ -215,11 +204,8 @@ fn config(verb: Verb, stdin: &mut dyn Read) -> Result<NetworkConfig, Error> {
     read.map_err(Error::Stdin)?;
     let config = NetworkConfig::read(bytes)?;
     if config.version < verb.least_version() {
-        let error = Error::VerbTooNew {
-            verb,
-            least: verb.least_version(),
-            version: config.version,
-        };
+        let error =
+            Error::VerbTooNew { verb, least: verb.least_version(), version: config.version };
         return Err(error.spoken_in(config.version));
     }
     Ok(config)
@@ -255,10 +241,5 @@ fn args(env: &dyn Fn(&str) -> Option<OsString>) -> Result<Args, Error> {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests;

@@ -32,21 +32,13 @@ pub struct Interface {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub mac: String,
     /// Bytes; 1.1.0 and later.
-    #[serde(
-        default,
-        deserialize_with = "nonzero",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "nonzero", skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
     /// The namespace path given as CNI_NETNS; empty for a link on the host.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub sandbox: String,
     /// A socket file that belongs to the interface; 1.1.0 and later.
-    #[serde(
-        rename = "socketPath",
-        default,
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(rename = "socketPath", default, skip_serializing_if = "String::is_empty")]
     pub socket_path: String,
     /// The PCI device behind the interface; 1.1.0 and later.
     #[serde(rename = "pciID", default, skip_serializing_if = "String::is_empty")]
@@ -63,11 +55,7 @@ pub struct IpConfig {
     #[serde(deserialize_with = "cidr")]
     pub address: IpNetwork,
     /// The default gateway of this subnet.
-    #[serde(
-        default,
-        deserialize_with = "optional_ip",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "optional_ip", skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpAddr>,
 }
 
@@ -78,32 +66,16 @@ pub struct Route {
     #[serde(deserialize_with = "cidr")]
     pub dst: IpNetwork,
     /// The next hop; without one the gateway of the same family's address is used.
-    #[serde(
-        default,
-        deserialize_with = "optional_ip",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "optional_ip", skip_serializing_if = "Option::is_none")]
     pub gw: Option<IpAddr>,
     /// Bytes; the path's MTU.
-    #[serde(
-        default,
-        deserialize_with = "nonzero",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "nonzero", skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
     /// Bytes; the TCP segment size to advertise.
-    #[serde(
-        default,
-        deserialize_with = "nonzero",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "nonzero", skip_serializing_if = "Option::is_none")]
     pub advmss: Option<u32>,
     /// Lower is preferred.
-    #[serde(
-        default,
-        deserialize_with = "nonzero",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "nonzero", skip_serializing_if = "Option::is_none")]
     pub priority: Option<u32>,
     /// The routing table; the main table when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -81,9 +81,7 @@ impl FromStr for Version {
         Self::ALL
             .into_iter()
             .find(|version| version.as_str() == text)
-            .ok_or_else(|| Error::UnsupportedVersion {
-                given: text.to_owned(),
-            })
+            .ok_or_else(|| Error::UnsupportedVersion { given: text.to_owned() })
     }
 }
 
@@ -108,24 +106,15 @@ pub fn version_reply(given: Option<&str>) -> Result<String, Error> {
         supported_versions: [Version; 7],
     }
     let reply = Reply {
-        cni_version: given
-            .filter(|text| !text.is_empty())
-            .unwrap_or(Version::CURRENT.as_str()),
+        cni_version: given.filter(|text| !text.is_empty()).unwrap_or(Version::CURRENT.as_str()),
         supported_versions: Version::ALL,
     };
-    serde_json::to_string_pretty(&reply).map_err(|source| Error::Serialize {
-        what: "the VERSION reply",
-        source,
-    })
+    serde_json::to_string_pretty(&reply)
+        .map_err(|source| Error::Serialize { what: "the VERSION reply", source })
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -141,21 +130,13 @@ mod tests {
     #[test]
     fn absent_and_empty_mean_0_1_0() {
         assert_eq!(Version::of_configuration(None).unwrap(), Version::V0_1_0);
-        assert_eq!(
-            Version::of_configuration(Some("")).unwrap(),
-            Version::V0_1_0
-        );
-        assert_eq!(
-            Version::of_configuration(Some("0.3.1")).unwrap(),
-            Version::V0_3_1
-        );
+        assert_eq!(Version::of_configuration(Some("")).unwrap(), Version::V0_1_0);
+        assert_eq!(Version::of_configuration(Some("0.3.1")).unwrap(), Version::V0_3_1);
     }
 
     #[test]
     fn unknown_versions_are_code_1_and_say_which_are_known() {
-        for given in [
-            "2.0.0", "1.1", "v1.1.0", " 1.1.0", "1.1.0 ", "0.0.0", "latest",
-        ] {
+        for given in ["2.0.0", "1.1", "v1.1.0", " 1.1.0", "1.1.0 ", "0.0.0", "latest"] {
             let error = Version::of_configuration(Some(given)).unwrap_err().to_cni();
             assert_eq!(error.code, 1, "{given}");
             assert!(

@@ -71,7 +71,10 @@ impl Kind for Addresses {
             match present.iter().find(|address| address.network == *wanted) {
                 None => wrong.push(format!("address {wanted} is not on {}", self.link)),
                 Some(address) if address.duplicate => {
-                    wrong.push(format!("address {wanted} of {} is in use by another host", self.link));
+                    wrong.push(format!(
+                        "address {wanted} of {} is in use by another host",
+                        self.link
+                    ));
                 }
                 Some(_) => {}
             }

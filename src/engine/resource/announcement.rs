@@ -9,7 +9,8 @@ use super::{Kind, Made};
 use crate::engine::node::Side;
 use crate::engine::{Error, Node};
 use crate::kernel::announce::Announcer;
-use crate::kernel::link::{self, Mac};
+use crate::kernel::link;
+use crate::kernel::mac::Mac;
 
 /// Gratuitous ARP and unsolicited neighbour advertisements.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -75,7 +75,9 @@ impl Kind for Bridge {
         let mut wrong = Vec::new();
         match node.look_at(&self.name)? {
             None => wrong.push(format!("bridge {} is not there", self.name)),
-            Some(link) if link.kind != "bridge" => wrong.push(format!("{} is no bridge", self.name)),
+            Some(link) if link.kind != "bridge" => {
+                wrong.push(format!("{} is no bridge", self.name))
+            }
             Some(link) => {
                 if !link.up {
                     wrong.push(format!("bridge {} is down", self.name));

@@ -127,7 +127,10 @@ pub struct VlanGateway {
 
 impl Kind for VlanGateway {
     fn describe(&self) -> String {
-        format!("make {} for VLAN {} of bridge {} if it is not there", self.name, self.vlan, self.bridge)
+        format!(
+            "make {} for VLAN {} of bridge {} if it is not there",
+            self.name, self.vlan, self.bridge
+        )
     }
 
     fn create(&self, node: &mut Node<'_>) -> Result<Made, Error> {

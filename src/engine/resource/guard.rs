@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, Made};
 use crate::engine::{Error, Node, Owner, reference};
-use crate::kernel::link::Mac;
+use crate::kernel::mac::Mac;
 use crate::kernel::macspoof;
 
 /// The bridge port and the hardware address it may carry.
@@ -26,7 +26,10 @@ impl Guard {
 
 impl Kind for Guard {
     fn describe(&self) -> String {
-        format!("drop what {} sends from another hardware address than {} (nftables)", self.port, self.mac)
+        format!(
+            "drop what {} sends from another hardware address than {} (nftables)",
+            self.port, self.mac
+        )
     }
 
     fn create(&self, node: &mut Node<'_>) -> Result<Made, Error> {

@@ -29,7 +29,10 @@ impl Kind for IptablesMasquerade {
 
     fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
         let present = reference::masquerade_present(&self.owner, node)?;
-        Ok((!present).then(|| "the iptables masquerading chain is not there".to_owned()).into_iter().collect())
+        Ok((!present)
+            .then(|| "the iptables masquerading chain is not there".to_owned())
+            .into_iter()
+            .collect())
     }
 
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {

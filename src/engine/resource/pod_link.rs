@@ -26,7 +26,11 @@ impl Kind for PodLink {
 
     fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
         let found = link::find(&mut node.pod()?.route, &self.name)?;
-        Ok(found.is_none().then(|| format!("interface {} is not in the container", self.name)).into_iter().collect())
+        Ok(found
+            .is_none()
+            .then(|| format!("interface {} is not in the container", self.name))
+            .into_iter()
+            .collect())
     }
 
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {

@@ -41,7 +41,10 @@ impl Kind for PodRoute {
                 && wanted.via.is_none_or(|via| one.via.contains(&via))
                 && wanted.table.is_none_or(|table| one.table == table || table == MAIN)
         });
-        Ok((!found).then(|| format!("route {wanted} is not in the container")).into_iter().collect())
+        Ok((!found)
+            .then(|| format!("route {wanted} is not in the container"))
+            .into_iter()
+            .collect())
     }
 
     fn remove(&self, _node: &mut Node<'_>) -> Result<(), Error> {

@@ -48,8 +48,11 @@ impl Setting {
 
 impl Kind for Settings {
     fn describe(&self) -> String {
-        let list: Vec<String> =
-            self.values.iter().map(|one| format!("{}={}", one.name.replace('/', "."), one.value)).collect();
+        let list: Vec<String> = self
+            .values
+            .iter()
+            .map(|one| format!("{}={}", one.name.replace('/', "."), one.value))
+            .collect();
         let place = if self.side == Side::Pod { "in the container" } else { "on the host" };
         format!("set {} {place}", list.join(", "))
     }

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::{Kind, Made};
 use crate::engine::node::Side;
 use crate::engine::{Error, Node};
-use crate::kernel::link::{self, Link, Mac, VethEnd};
+use crate::kernel::link::{self, Link, VethEnd};
+use crate::kernel::mac::Mac;
 use crate::kernel::sysctl;
 
 /// A veth pair with its host end up and, for a bridge, enslaved.
@@ -54,7 +55,11 @@ impl Veth {
         }))
     }
 
-    fn check_pod_end(&self, node: &mut Node<'_>, wrong: &mut Vec<String>) -> Result<Option<Link>, Error> {
+    fn check_pod_end(
+        &self,
+        node: &mut Node<'_>,
+        wrong: &mut Vec<String>,
+    ) -> Result<Option<Link>, Error> {
         let found = link::find(&mut node.pod()?.route, &self.pod)?;
         match &found {
             None => wrong.push(format!("interface {} is not in the container", self.pod)),
@@ -86,7 +91,8 @@ impl Veth {
 
 impl Kind for Veth {
     fn describe(&self) -> String {
-        let mut text = format!("make veth pair {} on the host, {} in the container", self.host, self.pod);
+        let mut text =
+            format!("make veth pair {} on the host, {} in the container", self.host, self.pod);
         text.push_str(&format!(" ({}", self.mac));
         if let Some(mtu) = self.mtu {
             text.push_str(&format!(", MTU {mtu}"));
@@ -119,7 +125,13 @@ impl Kind for Veth {
         link::add_veth(&mut node.host, &near, &far, self.mtu, master)?;
         // In a batch of its own: with a name that is somebody else's, the first request fails and
         // this one must not reach their link.
-        link::queue_port_settings(&mut node.host, &self.host, &self.owner, self.hairpin, self.isolated)?;
+        link::queue_port_settings(
+            &mut node.host,
+            &self.host,
+            &self.owner,
+            self.hairpin,
+            self.isolated,
+        )?;
         // Without IPv6 there is no such setting.
         let _ = sysctl::write(&format!("net/ipv6/conf/{}/accept_ra", self.host), "0");
         node.forget(&self.host);
@@ -138,7 +150,8 @@ impl Kind for Veth {
             Some(index) => link::find_index(&mut node.host, index)?,
             None => None,
         };
-        let Some(outside) = outside.filter(|link| link.kind == "veth" && link.peer == Some(inside.index))
+        let Some(outside) =
+            outside.filter(|link| link.kind == "veth" && link.peer == Some(inside.index))
         else {
             wrong.push(format!("the host end of {} is not on the host", self.pod));
             return Ok(wrong);

@@ -5,12 +5,15 @@
 //!
 //! # The mark
 //! The kernel sets a directory's modification time whenever a name in it comes or goes. After each
-//! change of our own we set it once more, to the same second but a number of nanoseconds that no
-//! clock shows but once in some 10^8 times. So as long as that number stands there, the directory
-//! is exactly as we left it, and what we have written beside the leases (index, bitmaps) is true of
-//! them. When it does not, the reference plugin, a person or a killed process of ours has been at
-//! work: whoever comes next reads every lease once ([`super::rebuild`]). On a file system that does
-//! not keep nanoseconds that happens each time, which is slow and right.
+//! change of our own we set it once more: to now, but with a number of nanoseconds that a clock
+//! shows once in some 10^8 times. So as long as that number stands there, the directory is exactly
+//! as we left it, and what we have written beside the leases (index, bitmaps) is true of them. The
+//! change time, which nobody can set, must be of the same moment: it is not where a copy of the
+//! directory was put back together with its modification time.
+//!
+//! Without the mark, the reference plugin, a person or a killed process of ours has been at work:
+//! whoever comes next reads every lease once ([`super::rebuild`]). On a file system that does not
+//! keep nanoseconds that happens each time, which is slow and right.
 
 use std::cell::Cell;
 use std::fs::{self, DirBuilder, File};
@@ -38,6 +41,10 @@ const LOCK: &str = "lock";
 
 /// The nanoseconds of the mark, to which the [`Hints`] are added.
 const MARK: i64 = 314_159_260;
+
+/// How much later than the mark's own time the change time may be, in seconds; some time may pass
+/// between asking for the time and setting it.
+const MOMENT: std::ops::RangeInclusive<i64> = -1..=5;
 
 /// What the mark says about the directory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -116,8 +123,9 @@ impl Directory {
 
     fn locked(path: &Path, fd: OwnedFd, lock: Option<Flock<OwnedFd>>) -> Result<Self, Error> {
         let about = fstat(&fd).map_err(|errno| io_error(path, "look at the directory", errno))?;
-        let hints = Cell::new(Hints::read(about.st_mtime_nsec));
-        Ok(Self { _lock: lock, fd, path: path.to_owned(), hints })
+        let is_of_a_moment = MOMENT.contains(&about.st_ctime.saturating_sub(about.st_mtime));
+        let hints = Hints::read(about.st_mtime_nsec).filter(|_| is_of_a_moment);
+        Ok(Self { _lock: lock, fd, path: path.to_owned(), hints: Cell::new(hints) })
     }
 
     /// Its path.

@@ -3,7 +3,7 @@
 //! Configuration, directory, file names, contents and lock are the reference plugin's, so that
 //! either program can go on where the other was; see docs/ARCHITECTURE.md. The reference reads
 //! every lease at each call; here the cost of a call does not depend on how many there are, which
-//! is what [`index`], [`bitmap`] and the mark in [`directory`] are for.
+//! is what `index`, `bitmap` and the mark in `directory` are for.
 
 mod bitmap;
 mod config;

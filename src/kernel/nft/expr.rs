@@ -3,8 +3,8 @@
 //! [`Expr`] is the kernel's set of building blocks; [`super::phrase`] has what is made of several.
 
 use super::Name;
-use crate::kernel::attr::{Reader, Writer, contains, find, find_str};
 use super::attribute;
+use crate::kernel::attr::{Reader, Writer, contains, find, find_str};
 
 /// A register: four of 16 bytes, or the same room as sixteen of 4 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

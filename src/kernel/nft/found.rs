@@ -1,11 +1,11 @@
 //! What is there: elements, rules and chains as the kernel lists them.
 
-use crate::kernel::attr::{Reader, Writer, find, find_str, find_u32, find_u64};
 use super::attribute;
 use super::expr;
 use super::set::Key;
 use super::table::{Chain, Rule};
 use super::userdata;
+use crate::kernel::attr::{Reader, Writer, find, find_str, find_u32, find_u64};
 
 /// An element that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Netlink messages of the nf_tables subsystem: header, `nfgenmsg`, attributes (nfnetlink.h).
 
-use crate::kernel::attr::Writer;
 use super::table::Family;
+use crate::kernel::attr::Writer;
 
 /// `NLM_F_REQUEST` and the flags that requests combine (linux/netlink.h).
 pub mod flags {

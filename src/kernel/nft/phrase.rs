@@ -70,9 +70,9 @@ fn octets(address: IpAddr) -> Vec<u8> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
-    use crate::kernel::attr::Writer;
     use super::super::expr::Verdict;
     use super::*;
+    use crate::kernel::attr::Writer;
 
     /// The bytes that Debian's nft 1.0.6 sends for `ip daddr 224.0.0.0/4 return` in family inet.
     #[test]

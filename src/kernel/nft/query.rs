@@ -2,7 +2,6 @@
 
 use nix::errno::Errno;
 
-use crate::kernel::attr::{Writer, find_str};
 use super::attribute;
 use super::error::Error;
 use super::found::{FoundChain, FoundElement, FoundRule};
@@ -10,6 +9,7 @@ use super::message::{Answer, Kind, Messages, Said, flags, split};
 use super::set::{self, Key, SetName};
 use super::socket::{Received, Socket};
 use super::table::{Base, ChainName, Family};
+use crate::kernel::attr::{Writer, find_str};
 
 /// How often a list is asked for again that changed while it was read.
 const ATTEMPTS: usize = 16;

@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use super::Name;
-use crate::kernel::attr::Writer;
 use super::attribute;
 use super::expr::Verdict;
 use super::message::{Kind, Messages, flags};
 use super::table::Family;
 use super::userdata;
+use crate::kernel::attr::Writer;
 
 /// A part of a key or of a value, with nft's number for its type, so that `nft list` can print it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! Tables, chains and rules: what stands still while elements come and go.
 
 use super::Name;
-use crate::kernel::attr::Writer;
 use super::attribute;
 use super::expr::Expr;
 use super::message::{Kind, Messages, flags};
 use super::set::Set;
 use super::userdata;
+use crate::kernel::attr::Writer;
 
 /// Which packets a table sees (`NFPROTO_*` of linux/netfilter.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -72,7 +72,11 @@ impl Facts {
         };
         Ok(Self {
             // Addresses matter only where a gateway is to be added to them.
-            bridge: link_facts(node, &settings.bridge, settings.gateway && settings.vlan.is_none())?,
+            bridge: link_facts(
+                node,
+                &settings.bridge,
+                settings.gateway && settings.vlan.is_none(),
+            )?,
             vlan_interface,
             host_link: free_name(owner, node)?,
             attached: None,
@@ -103,7 +107,11 @@ impl Facts {
             )));
         }
         let outside = |name: &str| {
-            result.interfaces.iter().filter(|one| one.sandbox.is_empty()).find(|one| (one.name == settings.bridge) == (name == "bridge"))
+            result
+                .interfaces
+                .iter()
+                .filter(|one| one.sandbox.is_empty())
+                .find(|one| (one.name == settings.bridge) == (name == "bridge"))
         };
         if outside("bridge").is_none() {
             return Err(Error::Foreign(format!(
@@ -119,7 +127,11 @@ impl Facts {
     }
 }
 
-fn link_facts(node: &mut Node<'_>, name: &str, with_addresses: bool) -> Result<Option<LinkFacts>, Error> {
+fn link_facts(
+    node: &mut Node<'_>,
+    name: &str,
+    with_addresses: bool,
+) -> Result<Option<LinkFacts>, Error> {
     let Some(link) = node.look_at(name)? else { return Ok(None) };
     let addresses = if with_addresses {
         addr::list(&mut node.host, link.index)?.into_iter().map(|address| address.network).collect()

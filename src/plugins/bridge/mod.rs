@@ -6,8 +6,8 @@ pub mod planning;
 mod planning_tests;
 pub mod settings;
 
-use crate::engine::{Node, Owner, Resource};
 use crate::engine::resource::{pod_link::PodLink, veth::Veth};
+use crate::engine::{Node, Owner, Resource};
 use crate::ipam::Leased;
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
@@ -33,7 +33,12 @@ impl Plugin for Bridge {
         true
     }
 
-    fn observe(&self, request: &Request, owner: &Owner, node: &mut Node<'_>) -> Result<Facts, Error> {
+    fn observe(
+        &self,
+        request: &Request,
+        owner: &Owner,
+        node: &mut Node<'_>,
+    ) -> Result<Facts, Error> {
         Facts::observe(&self.settings, request, owner, node)
     }
 

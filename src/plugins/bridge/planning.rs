@@ -9,10 +9,19 @@ use super::settings::{Backend, Settings};
 use crate::engine::node::Side;
 use crate::engine::resource::settings::{Setting, Settings as Sysctls};
 use crate::engine::resource::{
-    address::Addresses, announcement::Announcement, bridge::Bridge, forwarding::Forwarding,
-    gateway::{self, Gateway, VlanGateway}, guard::Guard, iptables_masquerade::IptablesMasquerade,
-    lease::Lease, masquerade::Masquerade, port_vlan::PortVlan, readiness::Readiness,
-    route::PodRoute, veth::Veth,
+    address::Addresses,
+    announcement::Announcement,
+    bridge::Bridge,
+    forwarding::Forwarding,
+    gateway::{self, Gateway, VlanGateway},
+    guard::Guard,
+    iptables_masquerade::IptablesMasquerade,
+    lease::Lease,
+    masquerade::Masquerade,
+    port_vlan::PortVlan,
+    readiness::Readiness,
+    route::PodRoute,
+    veth::Veth,
 };
 use crate::engine::{Owner, Resource};
 use crate::ipam::{self, Leased};
@@ -55,7 +64,11 @@ pub(super) fn plan(
     let mut resources = Vec::new();
     if let Some(lease) = lease {
         resources.push(
-            Lease { source: lease.source.clone(), addresses: ips.iter().map(|ip| ip.address).collect() }.into(),
+            Lease {
+                source: lease.source.clone(),
+                addresses: ips.iter().map(|ip| ip.address).collect(),
+            }
+            .into(),
         );
     }
     resources.extend(host_resources(settings, owner, facts, &ips)?);
@@ -67,7 +80,9 @@ pub(super) fn plan(
     }
     if !ips.is_empty() {
         let addresses = ips.iter().map(|ip| ip.address.ip()).collect();
-        resources.push(Announcement { link: request.ifname.clone(), mac: mac.clone(), addresses }.into());
+        resources.push(
+            Announcement { link: request.ifname.clone(), mac: mac.clone(), addresses }.into(),
+        );
     }
     Ok(Plan { resources, result: result(settings, request, facts, lease, mac, ips, routes) })
 }
@@ -80,8 +95,9 @@ fn gateways(settings: &Settings, lease: &Leased) -> Result<(Vec<IpConfig>, Vec<R
     let mut ips = lease.ips.clone();
     let mut routes = lease.routes.clone();
     for v6 in [false, true] {
-        let mut default_found =
-            routes.iter().any(|route| route.gw.is_some() && route.dst.prefix() == 0 && route.dst.is_ipv6() == v6);
+        let mut default_found = routes.iter().any(|route| {
+            route.gw.is_some() && route.dst.prefix() == 0 && route.dst.is_ipv6() == v6
+        });
         for ip in ips.iter_mut().filter(|ip| ip.address.is_ipv6() == v6) {
             ip.interface = Some(2);
             if ip.gateway.is_none() && settings.gateway {
@@ -94,7 +110,10 @@ fn gateways(settings: &Settings, lease: &Leased) -> Result<(Vec<IpConfig>, Vec<R
             if v6 && settings.mtu.is_some_and(|mtu| mtu < IPV6_MTU) {
                 return Err(Error::config(
                     "mtu",
-                    format!("IPv6 address {} needs an MTU of at least {IPV6_MTU} bytes", ip.address),
+                    format!(
+                        "IPv6 address {} needs an MTU of at least {IPV6_MTU} bytes",
+                        ip.address
+                    ),
                 ));
             }
         }
@@ -108,16 +127,25 @@ fn gateway_address(ip: &IpConfig) -> Option<IpNetwork> {
 }
 
 fn default_route(v6: bool) -> Result<Route, Error> {
-    let any: IpAddr = if v6 { std::net::Ipv6Addr::UNSPECIFIED.into() } else { std::net::Ipv4Addr::UNSPECIFIED.into() };
-    let dst = IpNetwork::new(any, 0).map_err(|error| Error::config("ipam.routes", error.to_string()))?;
+    let any: IpAddr = if v6 {
+        std::net::Ipv6Addr::UNSPECIFIED.into()
+    } else {
+        std::net::Ipv4Addr::UNSPECIFIED.into()
+    };
+    let dst =
+        IpNetwork::new(any, 0).map_err(|error| Error::config("ipam.routes", error.to_string()))?;
     Ok(Route { dst, gw: None, mtu: None, advmss: None, priority: None, table: None, scope: None })
 }
 
 /// The first address of a subnet after its own, which is the gateway's by custom.
 fn first_address(subnet: IpNetwork) -> Option<IpAddr> {
     match subnet {
-        IpNetwork::V4(net) => u32::from(net.network()).checked_add(1).map(|bits| std::net::Ipv4Addr::from(bits).into()),
-        IpNetwork::V6(net) => u128::from(net.network()).checked_add(1).map(|bits| std::net::Ipv6Addr::from(bits).into()),
+        IpNetwork::V4(net) => u32::from(net.network())
+            .checked_add(1)
+            .map(|bits| std::net::Ipv4Addr::from(bits).into()),
+        IpNetwork::V6(net) => u128::from(net.network())
+            .checked_add(1)
+            .map(|bits| std::net::Ipv6Addr::from(bits).into()),
     }
 }
 
@@ -160,7 +188,12 @@ fn link_resources(
     resources
 }
 
-fn container_resources(settings: &Settings, request: &Request, ips: &[IpConfig], routes: &[Route]) -> Vec<Resource> {
+fn container_resources(
+    settings: &Settings,
+    request: &Request,
+    ips: &[IpConfig],
+    routes: &[Route],
+) -> Vec<Resource> {
     let link = &request.ifname;
     let mut resources = Vec::new();
     if !ips.is_empty() {
@@ -198,7 +231,8 @@ fn container_resources(settings: &Settings, request: &Request, ips: &[IpConfig],
 /// The sysctls that the reference plugin leaves in the container; `arp_notify` is set when the
 /// interface is brought up.
 fn sysctls(settings: &Settings, link: &str, ips: &[IpConfig]) -> Vec<Setting> {
-    let set = |name: String, value: &str, required| Setting { name, value: value.to_owned(), required };
+    let set =
+        |name: String, value: &str, required| Setting { name, value: value.to_owned(), required };
     let v6 = |interface: &str, key: &str| format!("net/ipv6/conf/{interface}/{key}");
     let mut values = Vec::new();
     if settings.enable_dad {
@@ -215,7 +249,12 @@ fn sysctls(settings: &Settings, link: &str, ips: &[IpConfig]) -> Vec<Setting> {
 
 /// The bridge and, before it gets a port, the gateways' addresses: from then on it keeps the
 /// hardware address that it was made with.
-fn host_resources(settings: &Settings, owner: &Owner, facts: &Facts, ips: &[IpConfig]) -> Result<Vec<Resource>, Error> {
+fn host_resources(
+    settings: &Settings,
+    owner: &Owner,
+    facts: &Facts,
+    ips: &[IpConfig],
+) -> Result<Vec<Resource>, Error> {
     let mut resources: Vec<Resource> = vec![
         Bridge {
             name: settings.bridge.clone(),
@@ -232,7 +271,12 @@ fn host_resources(settings: &Settings, owner: &Owner, facts: &Facts, ips: &[IpCo
         Some(vlan) => {
             let name = format!("{}.{vlan}", settings.bridge);
             crate::protocol::names::interface_name(&name).map_err(|error| {
-                Error::config("bridge", format!("the VLAN's interface would be called {name}: {error}; use a shorter name"))
+                Error::config(
+                    "bridge",
+                    format!(
+                        "the VLAN's interface would be called {name}: {error}; use a shorter name"
+                    ),
+                )
             })?;
             let shared = Owner {
                 network: owner.network.clone(),
@@ -272,7 +316,9 @@ fn host_resources(settings: &Settings, owner: &Owner, facts: &Facts, ips: &[IpCo
                 ));
             }
             let seen = present.contains(&address);
-            resources.push(Gateway { link: link.clone(), address, force: settings.force_address, seen }.into());
+            resources.push(
+                Gateway { link: link.clone(), address, force: settings.force_address, seen }.into(),
+            );
         }
         if any {
             resources.push(Forwarding { v6 }.into());
@@ -281,11 +327,18 @@ fn host_resources(settings: &Settings, owner: &Owner, facts: &Facts, ips: &[IpCo
     Ok(resources)
 }
 
-fn rules(settings: &Settings, owner: &Owner, facts: &Facts, mac: &str, ips: &[IpConfig]) -> Vec<Resource> {
+fn rules(
+    settings: &Settings,
+    owner: &Owner,
+    facts: &Facts,
+    mac: &str,
+    ips: &[IpConfig],
+) -> Vec<Resource> {
     let mut resources = Vec::new();
     if settings.macspoofchk {
         resources.push(
-            Guard { port: facts.host_link.clone(), mac: mac.to_owned(), owner: owner.text() }.into(),
+            Guard { port: facts.host_link.clone(), mac: mac.to_owned(), owner: owner.text() }
+                .into(),
         );
     }
     if settings.ip_masq && !ips.is_empty() {
@@ -315,7 +368,11 @@ fn result(
             name: request.ifname.clone(),
             mac: mac.to_owned(),
             mtu: settings.mtu,
-            sandbox: request.netns.as_deref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+            sandbox: request
+                .netns
+                .as_deref()
+                .map(|path| path.to_string_lossy().into_owned())
+                .unwrap_or_default(),
             ..Interface::default()
         },
     ];

@@ -46,7 +46,8 @@ fn outcome(case: &Value) -> Value {
     let attempt = || -> Result<Value, Error> {
         let request = request(&case["config"])?;
         let settings = Settings::read(&request)?;
-        let mut facts: Facts = serde_json::from_value(case.get("facts").cloned().unwrap_or(json!({}))).unwrap();
+        let mut facts: Facts =
+            serde_json::from_value(case.get("facts").cloned().unwrap_or(json!({}))).unwrap();
         facts.host_link = "veth01234567".into();
         let lease = case.get("lease").map(|lease| {
             let LeaseCase { ips, routes, dns } = serde_json::from_value(lease.clone()).unwrap();
@@ -55,7 +56,8 @@ fn outcome(case: &Value) -> Value {
         let owner =
             Owner { network: "net".into(), container_id: "c0ffee".into(), ifname: "eth0".into() };
         let plan = plan(&settings, &request, &owner, &facts, lease.as_ref())?;
-        let steps: Vec<String> = plan.resources.iter().map(|resource| resource.kind().describe()).collect();
+        let steps: Vec<String> =
+            plan.resources.iter().map(|resource| resource.kind().describe()).collect();
         Ok(json!({
             "steps": steps,
             "resources": plan.resources,
@@ -101,7 +103,8 @@ fn every_case_gives_its_plan() {
 fn a_plan_survives_the_journal() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/bridge");
     for entry in std::fs::read_dir(folder).unwrap() {
-        let case: Value = serde_json::from_slice(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap();
+        let case: Value =
+            serde_json::from_slice(&std::fs::read(entry.unwrap().path()).unwrap()).unwrap();
         let resources = outcome(&case)["resources"].clone();
         if resources.is_null() {
             continue;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use crate::kernel::link::Mac;
+use crate::kernel::mac::Mac;
 use crate::plugins::Error;
 use crate::protocol::config::section;
 use crate::protocol::names;
@@ -123,7 +123,8 @@ impl Settings {
         let keys: Keys = section(&request.config.value, KEYS)?;
         let layer3 = request.config.ipam.is_some();
         let bridge = keys.bridge.filter(|name| !name.is_empty()).unwrap_or_else(|| "cni0".into());
-        names::interface_name(&bridge).map_err(|error| Error::config("bridge", error.to_string()))?;
+        names::interface_name(&bridge)
+            .map_err(|error| Error::config("bridge", error.to_string()))?;
         if keys.hairpin_mode && keys.promisc_mode {
             return Err(Error::config(
                 "hairpinMode",
@@ -138,13 +139,19 @@ impl Settings {
         }
         let mtu = (keys.mtu != 0).then_some(keys.mtu);
         if mtu.is_some_and(|mtu| !MTU.contains(&mtu)) {
-            return Err(Error::config("mtu", format!("{} is not between 68 and 65535 bytes", keys.mtu)));
+            return Err(Error::config(
+                "mtu",
+                format!("{} is not between 68 and 65535 bytes", keys.mtu),
+            ));
         }
         let vlan = match u16::try_from(keys.vlan) {
             Ok(0) => None,
             Ok(vid) if vid <= 4094 => Some(vid),
             _ => {
-                return Err(Error::config("vlan", format!("{} is not a VLAN ID: give 1 to 4094, or 0 for none", keys.vlan)));
+                return Err(Error::config(
+                    "vlan",
+                    format!("{} is not a VLAN ID: give 1 to 4094, or 0 for none", keys.vlan),
+                ));
             }
         };
         let ip_masq_backend = match keys.ip_masq_backend.as_deref() {
@@ -229,12 +236,16 @@ fn requested_mac(request: &Request) -> Result<Option<Mac>, Error> {
         ("args.cni.mac", request.config.cni_args.mac.as_deref()),
         ("MAC in CNI_ARGS", request.args.mac.as_deref()),
     ];
-    let Some((field, text)) =
-        sources.into_iter().find_map(|(field, mac)| mac.filter(|mac| !mac.is_empty()).map(|mac| (field, mac)))
+    let Some((field, text)) = sources
+        .into_iter()
+        .find_map(|(field, mac)| mac.filter(|mac| !mac.is_empty()).map(|mac| (field, mac)))
     else {
         return Ok(None);
     };
     Mac::parse(text).filter(|mac| mac.is_unicast()).map(Some).ok_or_else(|| {
-        Error::config(field, format!("\"{text}\" is not a unicast hardware address such as 0a:58:0a:01:00:05"))
+        Error::config(
+            field,
+            format!("\"{text}\" is not a unicast hardware address such as 0a:58:0a:01:00:05"),
+        )
     })
 }

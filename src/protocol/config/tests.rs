@@ -22,10 +22,7 @@ fn every_key_is_read() {
     assert_eq!(config.version, Version::V1_1_0);
     assert_eq!(config.name, "dbnet");
     assert_eq!(config.plugin_type, "bridge");
-    assert_eq!(
-        config.ipam,
-        Some(json!({"type": "host-local", "subnet": "10.1.0.0/16"}))
-    );
+    assert_eq!(config.ipam, Some(json!({"type": "host-local", "subnet": "10.1.0.0/16"})));
     assert_eq!(
         config.dns,
         Dns {
@@ -40,25 +37,13 @@ fn every_key_is_read() {
     assert_eq!(previous.ips[0].interface, Some(0));
     assert_eq!(
         config.valid_attachments,
-        Some(vec![ValidAttachment {
-            container_id: "blue".to_owned(),
-            ifname: "eth0".to_owned(),
-        }])
+        Some(vec![ValidAttachment { container_id: "blue".to_owned(), ifname: "eth0".to_owned() }])
     );
-    assert_eq!(
-        config.log_file.as_deref(),
-        Some(Path::new("/var/log/causeway.log"))
-    );
+    assert_eq!(config.log_file.as_deref(), Some(Path::new("/var/log/causeway.log")));
     assert_eq!(config.log_level.as_deref(), Some("debug"));
-    assert_eq!(
-        config.state_dir.as_deref(),
-        Some(Path::new("/run/causeway"))
-    );
+    assert_eq!(config.state_dir.as_deref(), Some(Path::new("/run/causeway")));
     assert_eq!(config.given_version(), Some("1.1.0"));
-    assert_eq!(
-        config.value,
-        serde_json::from_slice::<Value>(&bytes).unwrap()
-    );
+    assert_eq!(config.value, serde_json::from_slice::<Value>(&bytes).unwrap());
     assert_eq!(config.bytes, bytes);
 }
 
@@ -101,10 +86,7 @@ fn every_argument_of_the_runtime_is_read() {
             cgroup_path: Some("/kubelet.slice/pod28ce".to_owned()),
         }
     );
-    let label = |key: &str, value: &str| Label {
-        key: key.to_owned(),
-        value: value.to_owned(),
-    };
+    let label = |key: &str, value: &str| Label { key: key.to_owned(), value: value.to_owned() };
     assert_eq!(
         config.cni_args,
         CniArgs {
@@ -113,10 +95,7 @@ fn every_argument_of_the_runtime_is_read() {
             labels: vec![label("app", "web"), label("bare", "")],
         }
     );
-    assert_eq!(
-        config.cni_args_value().unwrap()["sysctl"],
-        json!({"net.core.somaxconn": "500"})
-    );
+    assert_eq!(config.cni_args_value().unwrap()["sysctl"], json!({"net.core.somaxconn": "500"}));
 }
 
 #[test]
@@ -144,20 +123,14 @@ fn what_is_absent_null_or_empty_is_not_there() {
     ] {
         let config = read(config);
         assert_eq!(config.version, Version::V0_1_0);
-        assert_eq!(
-            (config.name.as_str(), config.plugin_type.as_str()),
-            ("a", "b")
-        );
+        assert_eq!((config.name.as_str(), config.plugin_type.as_str()), ("a", "b"));
         assert_eq!(config.ipam, None);
         assert!(config.dns.is_empty());
         assert_eq!(config.prev_result, None);
         assert_eq!(config.runtime, RuntimeConfig::default());
         assert_eq!(config.cni_args, CniArgs::default());
         assert_eq!(config.valid_attachments, None);
-        assert_eq!(
-            (config.log_file, config.log_level, config.state_dir),
-            (None, None, None)
-        );
+        assert_eq!((config.log_file, config.log_level, config.state_dir), (None, None, None));
     }
 }
 
@@ -173,10 +146,7 @@ fn the_list_of_attachments_may_be_empty_and_has_two_names() {
     assert_eq!(list(json!({})), None);
     assert_eq!(list(json!({"cni.dev/valid-attachments": []})), Some(0));
     assert_eq!(list(json!({"cni.dev/attachments": one})), Some(1));
-    assert_eq!(
-        list(json!({"cni.dev/valid-attachments": [], "cni.dev/attachments": one})),
-        Some(0)
-    );
+    assert_eq!(list(json!({"cni.dev/valid-attachments": [], "cni.dev/attachments": one})), Some(0));
 }
 
 #[test]
@@ -217,9 +187,7 @@ fn what_is_wrong_is_named() {
 
 #[test]
 fn the_cause_of_a_syntax_error_is_in_the_details() {
-    let error = NetworkConfig::read(b"{\"a\": }".to_vec())
-        .unwrap_err()
-        .to_cni();
+    let error = NetworkConfig::read(b"{\"a\": }".to_vec()).unwrap_err().to_cni();
     assert!(error.details.contains("expected value"), "{error:?}");
 }
 
@@ -230,16 +198,8 @@ fn version_takes_any_stdin() {
         ("not JSON", Version::CURRENT, None),
         ("[1]", Version::CURRENT, None),
         ("{\"cniVersion\": 1}", Version::CURRENT, None),
-        (
-            "{\"cniVersion\": \"0.4.0\"}",
-            Version::V0_4_0,
-            Some("0.4.0"),
-        ),
-        (
-            "{\"CNIVersion\": \"7.0.0\"}",
-            Version::CURRENT,
-            Some("7.0.0"),
-        ),
+        ("{\"cniVersion\": \"0.4.0\"}", Version::V0_4_0, Some("0.4.0")),
+        ("{\"CNIVersion\": \"7.0.0\"}", Version::CURRENT, Some("7.0.0")),
     ] {
         let config = NetworkConfig::of_version_request(stdin.as_bytes().to_vec());
         assert_eq!(config.version, version, "{stdin}");

@@ -84,13 +84,7 @@ fn null_is_absent() {
         "mode": null, "rest": {"a": null, "b": [null]}, "label": null, "mac": null,
     }))
     .unwrap();
-    assert_eq!(
-        bridge,
-        Bridge {
-            rest: Some(json!({"b": [null]})),
-            ..Bridge::default()
-        }
-    );
+    assert_eq!(bridge, Bridge { rest: Some(json!({"b": [null]})), ..Bridge::default() });
 }
 
 #[test]
@@ -155,10 +149,7 @@ fn types_are_not_bent() {
         (json!({"mode": "router"}), "unknown variant `router`"),
         (json!({"vlanTrunk": [[7]]}), "expected an object"),
         (json!({"vlanTrunk": [null]}), "null"),
-        (
-            json!({"Bridge": "a", "BRIDGE": "b"}),
-            "duplicate field `bridge`",
-        ),
+        (json!({"Bridge": "a", "BRIDGE": "b"}), "duplicate field `bridge`"),
     ] {
         let message = read(value.clone()).unwrap_err().to_string();
         assert!(message.contains(says), "{value}: {message}");
@@ -168,10 +159,7 @@ fn types_are_not_bent() {
 #[test]
 fn members() {
     let value = json!({"Args": {"cni": null, "CNI": 1}, "name": null});
-    assert_eq!(
-        member(member(&value, "args").unwrap(), "cni"),
-        Some(&json!(1))
-    );
+    assert_eq!(member(member(&value, "args").unwrap(), "cni"), Some(&json!(1)));
     assert_eq!(member(&value, "name"), None);
     assert_eq!(member(&value, "other"), None);
     assert_eq!(member(&json!([]), "name"), None);

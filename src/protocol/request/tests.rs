@@ -46,10 +46,7 @@ fn an_attachment_has_all_its_parts() {
         assert_eq!(request.netns, Some(PathBuf::from("/run/netns/blue")));
         assert_eq!(request.ifname, "eth0");
         assert_eq!(request.args.ips, ["10.1.0.5".parse().unwrap()]);
-        assert_eq!(
-            request.path,
-            [PathBuf::from("/opt/cni/bin"), PathBuf::from("/usr/lib/cni")]
-        );
+        assert_eq!(request.path, [PathBuf::from("/opt/cni/bin"), PathBuf::from("/usr/lib/cni")]);
         assert!(!request.netns_override);
         assert_eq!(request.config.name, "dbnet");
         assert_eq!(request.config.bytes, CONFIG.as_bytes());
@@ -58,11 +55,7 @@ fn an_attachment_has_all_its_parts() {
 
 #[test]
 fn other_verbs_look_at_no_attachment() {
-    let wrong = [
-        ("CNI_CONTAINERID", "../.."),
-        ("CNI_IFNAME", "a/b"),
-        ("CNI_ARGS", "broken"),
-    ];
+    let wrong = [("CNI_CONTAINERID", "../.."), ("CNI_IFNAME", "a/b"), ("CNI_ARGS", "broken")];
     for verb in [Verb::Gc, Verb::Status, Verb::Version] {
         let request = read(&environment(verb.as_str(), &wrong), CONFIG.as_bytes()).unwrap();
         assert_eq!((request.container_id, request.ifname), Default::default());
@@ -110,10 +103,7 @@ fn every_missing_variable_is_in_one_message() {
     let variables = environment("ADD", &[("CNI_CONTAINERID", ""), ("CNI_IFNAME", "absent")]);
     let error = read(&variables, b"").unwrap_err().to_cni();
     assert_eq!(error.code, 4);
-    assert_eq!(
-        error.msg,
-        "ADD needs CNI_CONTAINERID and CNI_IFNAME in the environment, not empty"
-    );
+    assert_eq!(error.msg, "ADD needs CNI_CONTAINERID and CNI_IFNAME in the environment, not empty");
 }
 
 #[test]
@@ -128,10 +118,7 @@ fn a_broken_environment_is_code_4_and_named() {
         ([("CNI_CONTAINERID", "../a")], "CNI_CONTAINERID: \"../a\""),
         ([("CNI_IFNAME", "0123456789abcdef")], "CNI_IFNAME: \"0123"),
         ([("CNI_ARGS", "IP=x")], "CNI_ARGS: in \"IP=x\""),
-        (
-            [("CNI_ARGS", "A=b")],
-            "CNI_ARGS: no plugin here knows \"A=b\"",
-        ),
+        ([("CNI_ARGS", "A=b")], "CNI_ARGS: no plugin here knows \"A=b\""),
     ] {
         let error = read(&environment("ADD", &changes), CONFIG.as_bytes()).unwrap_err();
         let error = error.to_cni();
@@ -155,35 +142,23 @@ fn values_must_be_utf_8() {
         variables.insert(name.to_owned(), OsString::from_vec(b"a\xff".to_vec()));
         let error = read(&variables, CONFIG.as_bytes()).unwrap_err().to_cni();
         assert_eq!(error.code, 4);
-        assert!(
-            error.msg.starts_with(name) && error.msg.contains("UTF-8"),
-            "{}",
-            error.msg
-        );
+        assert!(error.msg.starts_with(name) && error.msg.contains("UTF-8"), "{}", error.msg);
     }
 }
 
 #[test]
 fn del_goes_on_without_broken_args() {
     let variables = environment("DEL", &[("CNI_ARGS", "A=b")]);
-    assert_eq!(
-        read(&variables, CONFIG.as_bytes()).unwrap().args,
-        Args::default()
-    );
+    assert_eq!(read(&variables, CONFIG.as_bytes()).unwrap().args, Args::default());
     let variables = environment("CHECK", &[("CNI_ARGS", "A=b")]);
     assert!(read(&variables, CONFIG.as_bytes()).is_err());
 }
 
 #[test]
 fn the_namespace_may_be_overridden() {
-    for (value, overridden) in [
-        ("1", true),
-        ("true", true),
-        ("TRUE", true),
-        ("0", false),
-        ("yes", false),
-        ("", false),
-    ] {
+    for (value, overridden) in
+        [("1", true), ("true", true), ("TRUE", true), ("0", false), ("yes", false), ("", false)]
+    {
         let variables = environment("ADD", &[("CNI_NETNS_OVERRIDE", value)]);
         let request = read(&variables, CONFIG.as_bytes()).unwrap();
         assert_eq!(request.netns_override, overridden, "{value}");
@@ -209,10 +184,7 @@ fn a_verb_needs_a_configuration_of_its_time() {
                 Err(error) => {
                     assert!(version.as_str() < needs, "{verb} {version}: {error}");
                     let error = error.to_cni();
-                    assert_eq!(
-                        (error.code, error.cni_version.as_str()),
-                        (1, version.as_str())
-                    );
+                    assert_eq!((error.code, error.cni_version.as_str()), (1, version.as_str()));
                     assert_eq!(
                         error.msg,
                         format!(
@@ -245,9 +217,8 @@ fn stdin_that_breaks_is_code_5_and_keeps_its_cause() {
         }
     }
     let variables = environment("ADD", &[]);
-    let error = Request::read(&|name| variables.get(name).cloned(), &mut Broken)
-        .unwrap_err()
-        .to_cni();
+    let error =
+        Request::read(&|name| variables.get(name).cloned(), &mut Broken).unwrap_err().to_cni();
     assert_eq!((error.code, error.details.as_str()), (5, "pipe burst"));
 }
 

@@ -36,6 +36,22 @@ fn the_mark_comes_and_goes() {
     assert!(folder.is_marked());
 }
 
+/// A copy that was put back with its modification time, but without our files.
+#[test]
+fn the_mark_of_another_time_does_not_count() {
+    let folder = Folder::new();
+    let source = folder.source(json!({"subnet": SUBNET}));
+    lease_one(&source, "a");
+    let marked = fs::metadata(folder.net()).unwrap().modified().unwrap();
+    fs::remove_file(folder.file(".causeway:a:eth0:0")).unwrap();
+    let put_back = marked - Duration::from_secs(3600);
+    fs::File::open(folder.net()).unwrap().set_modified(put_back).unwrap();
+    assert!(folder.is_marked());
+    assert!(matches!(lease(&source, "a"), Err(Error::AlreadyLeased { .. })));
+    folder.assert_sound();
+    assert_eq!(release(&source, "a"), ["10.1.0.2"]);
+}
+
 /// Every state in which a kill during a lease can leave the directory: what was begun can be
 /// released, and everybody else goes on.
 #[test]
