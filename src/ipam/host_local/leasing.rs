@@ -36,7 +36,6 @@ pub fn trusted_entries(directory: &Directory, holder: Holder<'_>) -> Result<Vec<
 pub struct Leasing<'a> {
     directory: &'a Directory,
     sets: &'a [RangeSet],
-    holder: Holder<'a>,
     names: EntryNames,
     /// The first free place in the index.
     place: usize,
@@ -51,7 +50,7 @@ impl<'a> Leasing<'a> {
     pub fn new(
         directory: &'a Directory,
         sets: &'a [RangeSet],
-        holder: Holder<'a>,
+        holder: Holder<'_>,
         known: &[Entry],
     ) -> Self {
         let names = EntryNames::of(holder);
@@ -59,7 +58,7 @@ impl<'a> Leasing<'a> {
         let place =
             known.iter().enumerate().filter(|(i, entry)| entry.name == names.at(*i)).count();
         let text = holder.text();
-        Self { directory, sets, holder, names, place, text, taken: Vec::new(), indexed: 0 }
+        Self { directory, sets, names, place, text, taken: Vec::new(), indexed: 0 }
     }
 
     /// Takes one address of the set of that number.
@@ -144,7 +143,8 @@ impl<'a> Leasing<'a> {
         }
     }
 
-    /// Releases the leases of a set whose holders are abandoned.
+    /// Releases the leases of a set whose holders are abandoned. The set holds none of the caller's
+    /// own, or the call had been refused.
     fn reclaim(
         &self,
         set: &RangeSet,
@@ -152,9 +152,7 @@ impl<'a> Leasing<'a> {
     ) -> Result<usize, Error> {
         // Nobody but us can be at work under the lock, so an empty lease file is a dead one's.
         let released = release_where(self.directory, self.sets, true, &mut |address, holder| {
-            set.range_of(address).is_some()
-                && !index::is_same(holder, self.holder)
-                && abandoned(holder)
+            set.range_of(address).is_some() && abandoned(holder)
         })?;
         Ok(released.len())
     }

@@ -282,6 +282,28 @@ fn wrong_bitmaps_are_healed() {
     }
 }
 
+/// A bitmap that says "free" of everything is not believed for long.
+#[test]
+fn a_bitmap_that_is_wrong_throughout_costs_few_tries() {
+    let folder = Folder::new();
+    let source = with_bitmap(&folder);
+    let path = folder.file(&bitmap_name(&folder));
+    let length = fs::read(&path).unwrap().len();
+    fs::write(&path, vec![0; length]).unwrap();
+    let directory = Directory::look(&folder.net()).unwrap().unwrap();
+    for (last, expected) in [("10.1.0.50", "10.1.0.100"), ("10.1.0.254", "10.1.0.50")] {
+        let mut tries = 0;
+        let mut attempt = |address: IpAddr| {
+            tries += 1;
+            Ok(!directory.exists(&address.to_string())?)
+        };
+        let mut search = Search::new(&directory, &source.sets[0], false);
+        let found = search.run(Some(last.parse().unwrap()), &mut attempt).unwrap();
+        assert_eq!(texts(found.as_slice()), [expected]);
+        assert!(tries < 25, "{tries} tries");
+    }
+}
+
 /// A bitmap of another range is not this one's, and an old one of this range is put right.
 #[test]
 fn bitmaps_of_ranges_that_come_and_go() {

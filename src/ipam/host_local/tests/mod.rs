@@ -129,6 +129,29 @@ impl Folder {
     }
 }
 
+impl Folder {
+    /// Panics unless there are bitmaps and each of them is true.
+    #[track_caller]
+    fn assert_bitmaps_true(&self) {
+        let leases = self.leases();
+        let mut bitmaps = 0;
+        for name in self.files().into_keys() {
+            let Some(ends) = name.strip_prefix(".causeway-used:") else { continue };
+            let (first, last) = ends.split_once('-').unwrap();
+            let ends = [first, last].map(|end| range::number(end.parse().unwrap()));
+            let bytes = fs::read(self.file(&name)).unwrap();
+            for number in ends[0]..=ends[1] {
+                let bit = usize::try_from(number - ends[0]).unwrap();
+                let address = IpAddr::from(std::net::Ipv4Addr::from(number as u32));
+                let is_set = bytes[bit / 8] & (1 << (bit % 8)) != 0;
+                assert_eq!(is_set, leases.contains_key(&address), "{address} in {name}");
+            }
+            bitmaps += 1;
+        }
+        assert!(bitmaps > 0, "there is no bitmap");
+    }
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);

@@ -99,6 +99,9 @@ fn run(seed: u64, steps: usize, changes: bool) {
             folder.assert_sound();
         }
     }
+    if !changes {
+        folder.assert_bitmaps_true();
+    }
 }
 
 #[test]

@@ -104,6 +104,7 @@ fn requests_within_a_range_that_is_nearly_full() {
     // This makes the bitmap.
     assert_eq!(lease_one(&source, "x"), "10.1.0.22");
     assert_eq!(lease(&folder.requesting(ipam(), &["10.1.0.32"]), "y").unwrap(), ["10.1.0.32"]);
+    folder.assert_bitmaps_true();
     assert_eq!(lease_one(&source, "z"), "10.1.0.42");
     assert!(matches!(lease(&source, "more"), Err(Error::Exhausted { .. })));
     folder.assert_sound();
