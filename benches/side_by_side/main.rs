@@ -31,18 +31,18 @@ use report::Report;
 #[command(name = "scripts/bench")]
 struct Arguments {
     /// The directory of causeway's binary and its links
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", default_value = "dist")]
     causeway: PathBuf,
     /// The directory of the plugins to compare with
     #[arg(long, value_name = "DIR", default_value = "/usr/lib/cni")]
     reference: PathBuf,
     /// The directory of the compiled floor and stopwatch
-    #[arg(long, value_name = "DIR", hide = true)]
+    #[arg(long, value_name = "DIR", default_value = "target/bench", hide = true)]
     programs: PathBuf,
     /// Rounds for each case, after warm-up
     #[arg(long, value_name = "N", default_value_t = 40)]
     rounds: usize,
-    /// Few rounds: under half a minute
+    /// Few rounds: about half a minute
     #[arg(long)]
     quick: bool,
     /// No case goes on for longer than this, once it has three rounds
@@ -123,7 +123,7 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
     let effort = Effort {
         warm_up: if arguments.quick { 1 } else { 3 },
         rounds: if arguments.quick { arguments.rounds.min(5) } else { arguments.rounds },
-        limit: Duration::from_secs(if arguments.quick { 2 } else { arguments.seconds_per_case }),
+        limit: Duration::from_secs(if arguments.quick { 3 } else { arguments.seconds_per_case }),
         trace: arguments.syscalls,
     };
     let contenders = [

@@ -30,7 +30,7 @@ impl Report {
         println!("{kernel}, {cpus} CPUs, {model}, load average {load}");
         if load > 0.5 {
             println!(
-                "Something else is running: what is below is less certain. Trust the minima more."
+                "The machine was busy just now. If it still is, trust the minima more than the medians."
             );
         }
         let mut list = Vec::new();

@@ -296,7 +296,13 @@ impl Directory {
     /// # Errors
     /// [`Error::Io`].
     pub fn leased(&self) -> Result<Vec<IpAddr>, Error> {
-        Ok(self.names()?.filter_map(|name| name.parse().ok()).collect())
+        let failed = |source| io_error(&self.path, "list the directory", source);
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            found.extend(name.to_str().and_then(|name| name.parse::<IpAddr>().ok()));
+        }
+        Ok(found)
     }
 
     /// An error about a file in the directory.
