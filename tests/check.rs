@@ -47,7 +47,7 @@ fn down(host: &Host, pod: &Pod<'_>) {
 
 #[test]
 fn check_finds_the_pod_link_down() {
-    check_finds(&["eth0"], |host, pod| down(host, pod));
+    check_finds(&["eth0"], down);
 }
 
 #[test]

@@ -13,6 +13,18 @@ const BRIDGE: Plugin = Plugin::Causeway("bridge");
 const HOST_LOCAL: Plugin = Plugin::Causeway("host-local");
 const LOOPBACK: Plugin = Plugin::Causeway("loopback");
 
+/// A result of Debian's reference plugins as later ones print it from 1.0.0 on: without a `dns` that
+/// is empty.
+fn plain(result: &Value) -> Value {
+    let mut result = result.clone();
+    if let Some(keys) = result.as_object_mut()
+        && keys.get("dns") == Some(&json!({}))
+    {
+        keys.remove("dns");
+    }
+    result
+}
+
 /// Loopback through the reference and through causeway, in two fresh hosts.
 ///
 /// Whatever the version, the reference prints a result in the form of 1.0.0.
@@ -40,7 +52,7 @@ fn loopback_side_by_side() {
         };
         let (theirs, ours) = (play(Plugin::Reference("loopback")), play(LOOPBACK));
         if version == "1.0.0" {
-            assert_eq!(theirs.0, ours.0, "the result in {version}");
+            assert_eq!(plain(&theirs.0), ours.0, "the result in {version}");
         }
         theirs.1.assert_same(&ours.1, "after ADD by causeway instead of the reference");
         theirs.2.assert_same(&ours.2, "after DEL by causeway instead of the reference");
@@ -53,7 +65,7 @@ fn loopback_hands_a_previous_result_on() {
     require_reference();
     let previous = json!({
         "cniVersion": "1.0.0", "interfaces": [{"name": "eth0", "sandbox": "/run/netns/blue"}],
-        "ips": [{"address": "10.1.1.1/24", "interface": 0}], "dns": {}
+        "ips": [{"address": "10.1.1.1/24", "interface": 0}], "dns": {"domain": "pods.test"}
     });
     let config =
         json!({"cniVersion": "1.0.0", "name": "net", "type": "loopback", "prevResult": previous});
@@ -90,9 +102,11 @@ fn host_local_side_by_side() {
             (results, host.snapshot().get("/files").clone())
         };
         let (theirs, ours) = (play(Plugin::Reference("host-local")), play(HOST_LOCAL));
-        assert_eq!(theirs.0, ours.0, "the results in {version}");
+        let results: Vec<Value> =
+            if version == "1.0.0" { theirs.0.iter().map(plain).collect() } else { theirs.0 };
+        assert_eq!(results, ours.0, "the results in {version}");
         // Debian's reference plugins let everybody read leases; later ones do not.
-        let plain = |files: &Value| -> Value {
+        let leases = |files: &Value| -> Value {
             let files = files.as_object().unwrap().iter();
             let files = files.filter(|(path, _)| !path.contains("causeway"));
             files
@@ -101,7 +115,7 @@ fn host_local_side_by_side() {
                 })
                 .collect()
         };
-        assert_eq!(plain(&theirs.1), plain(&ours.1), "the lease directory in {version}");
+        assert_eq!(leases(&theirs.1), leases(&ours.1), "the lease directory in {version}");
     }
 }
 

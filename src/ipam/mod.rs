@@ -180,13 +180,14 @@ impl Source {
         }
     }
 
-    /// Whether there is an address left to hand out (STATUS).
+    /// Whether there is an address left to hand out (STATUS); leases that ADD would reclaim since
+    /// they are `abandoned` count as free.
     ///
     /// # Errors
     /// That there is none, or the foreign plugin's error.
-    pub fn room(&self) -> Result<(), Error> {
+    pub fn room(&self, abandoned: &mut dyn FnMut(Holder<'_>) -> bool) -> Result<(), Error> {
         match self {
-            Self::HostLocal(source) => Ok(source.room()?),
+            Self::HostLocal(source) => Ok(source.room_after_reclaim(abandoned)?),
             Self::Foreign { program, stdin, .. } => Ok(delegate::status(program, stdin)?),
         }
     }

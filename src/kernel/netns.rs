@@ -130,6 +130,16 @@ impl Namespace {
         Ok(work())
     }
 
+    /// Waits for the lock on the namespace and holds it as long as this value lives. It keeps two
+    /// calls for one container apart that a runtime should not, but may, make at the same time; the
+    /// kernel knows it by the namespace itself, whichever path leads there (flock(2)).
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn lock(&self) -> Result<(), Error> {
+        self.file.lock().map_err(|error| Error::io(&self.path, "lock", error))
+    }
+
     /// The path it was opened by.
     pub fn path(&self) -> &Path {
         &self.path

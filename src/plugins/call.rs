@@ -69,6 +69,9 @@ fn add<P: Plugin>(request: &Request, out: &mut dyn Deliver) -> Result<(), Error>
     let keeper = keeper.as_ref().map(|keeper| keeper as &dyn LeaseKeeper);
     let home = home()?;
     let pod = namespace(request, &home)?;
+    if P::MAKES_LINKS {
+        pod.lock().map_err(crate::kernel::Error::from)?;
+    }
     let mut node = Node::open(home, Some(pod), keeper)?;
     let journal = journal(request);
     let lock = SharedLock::take(request.config.state_dir.as_deref())?;
@@ -76,7 +79,7 @@ fn add<P: Plugin>(request: &Request, out: &mut dyn Deliver) -> Result<(), Error>
     let facts = plugin.observe(request, &owner, &mut node)?;
     // What an ADD that was killed has left; nothing of it is in use, or `observe` had refused.
     if let Some(record) = journal.read(&owner, P::TYPE)? {
-        if P::TYPE == super::host_local::HostLocalPlugin::TYPE && !record.is_abandoned(boot_id()) {
+        if !P::MAKES_LINKS && !record.is_abandoned(boot_id()) {
             return Err(already_leased(&owner));
         }
         log::warn!("clearing what an earlier ADD of {} has left", owner.text());
@@ -178,21 +181,25 @@ fn complete(result: &mut AddResult, node: &mut Node<'_>) -> Result<(), Error> {
 /// was killed before its record was written: they are given back first. As an IPAM plugin by
 /// itself this program cannot know, and refuses as the reference does.
 fn lease<P: Plugin>(source: &Source, owner: &Owner, journal: &Journal) -> Result<Leased, Error> {
-    let types = TYPES.each_ref().map(|known| known.name);
-    let mut abandoned = |holder: Holder<'_>| {
-        let records =
-            journal.of_attachment(holder.container_id, holder.ifname, &types).unwrap_or_default();
-        !records.is_empty() && records.iter().all(|record| record.is_abandoned(boot_id()))
-    };
+    let mut abandoned = |holder: Holder<'_>| is_abandoned(holder, journal);
     match source.lease(owner, &mut abandoned) {
         Err(ipam::Error::HostLocal(ipam::host_local::Error::AlreadyLeased { .. }))
-            if P::TYPE != super::host_local::HostLocalPlugin::TYPE =>
+            if P::MAKES_LINKS =>
         {
             source.release(owner)?;
             Ok(source.lease(owner, &mut abandoned)?)
         }
         other => Ok(other?),
     }
+}
+
+/// Whether the journal proves that a lease's holder is nobody any more: of an earlier boot, with its
+/// namespace gone.
+fn is_abandoned(holder: Holder<'_>, journal: &Journal) -> bool {
+    let types = TYPES.each_ref().map(|known| known.name);
+    let records = journal.of_attachment(holder.container_id, holder.ifname, &types);
+    let records = records.unwrap_or_default();
+    !records.is_empty() && records.iter().all(|record| record.is_abandoned(boot_id()))
 }
 
 fn del<P: Plugin>(request: &Request) -> Result<(), Error> {
@@ -203,6 +210,9 @@ fn del<P: Plugin>(request: &Request) -> Result<(), Error> {
     let keeper = keeper.as_ref().map(|keeper| keeper as &dyn LeaseKeeper);
     let home = home()?;
     let pod = namespace_if_there(request, &home)?;
+    if let Some(pod) = pod.as_ref().filter(|_| P::MAKES_LINKS) {
+        pod.lock().map_err(crate::kernel::Error::from)?;
+    }
     let mut node = Node::open(home, pod, keeper)?;
     let journal = journal(request);
 
@@ -272,7 +282,8 @@ fn leased_before(result: &AddResult, request: &Request) -> Leased {
 fn status<P: Plugin>(request: &Request) -> Result<(), Error> {
     let plugin = P::configure(request)?;
     if let Some(source) = source(&plugin, request)? {
-        match source.room() {
+        let journal = journal(request);
+        match source.room(&mut |holder| is_abandoned(holder, &journal)) {
             Err(ipam::Error::HostLocal(error)) => {
                 return Err(Error::NotAvailable(error.to_string()));
             }

@@ -107,9 +107,9 @@ fn host_local_code(error: &host_local::Error) -> Code {
     use host_local::Error as E;
     match error {
         E::Exhausted { .. } => Code::AddressesExhausted,
-        E::Taken { .. } | E::Outside { .. } => Code::AddressUnavailable,
+        E::Taken { .. } | E::Outside { .. } | E::TwoOfOneSet { .. } => Code::AddressUnavailable,
         E::AlreadyLeased { .. } => Code::AlreadyAttached,
-        E::Io { .. } => Code::Io,
+        E::Io { .. } | E::NotADirectory { .. } | E::ResolvConf { .. } => Code::Io,
         _ => Code::InvalidConfig,
     }
 }

@@ -12,6 +12,7 @@ pub struct HostLocalPlugin;
 
 impl Plugin for HostLocalPlugin {
     const TYPE: &'static str = "host-local";
+    const MAKES_LINKS: bool = false;
     type Facts = ();
 
     fn configure(request: &Request) -> Result<Self, Error> {

@@ -23,6 +23,7 @@ pub struct Facts {
 
 impl Plugin for Loopback {
     const TYPE: &'static str = "loopback";
+    const MAKES_LINKS: bool = false;
     type Facts = Facts;
 
     fn configure(_request: &Request) -> Result<Self, Error> {

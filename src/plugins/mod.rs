@@ -35,6 +35,10 @@ pub struct Plan {
 pub trait Plugin: Sized {
     /// The `type` it answers to, and its name in records.
     const TYPE: &'static str;
+    /// Whether it makes the container's interface. Then the container's namespace is locked during
+    /// a call, and an attachment without an interface is known to be one that was not finished. An
+    /// IPAM plugin runs below another program's plugin, which may hold that lock.
+    const MAKES_LINKS: bool;
     /// What its plan depends on.
     type Facts;
 

@@ -26,6 +26,10 @@ const EVERYWHERE: &[(&str, &str)] = &[
         "finds an attachment's lease without reading all of them; the reference plugins pass over it",
     ),
     (
+        "result/dns",
+        "from 1.0.0 on, Debian's reference plugins print an empty one; later ones do not",
+    ),
+    (
         "add/*/links/*/txqlen",
         "Debian's reference plugins set it to nothing; later ones leave the kernel's choice",
     ),

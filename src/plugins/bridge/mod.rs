@@ -23,6 +23,7 @@ pub struct Bridge {
 
 impl Plugin for Bridge {
     const TYPE: &'static str = "bridge";
+    const MAKES_LINKS: bool = true;
     type Facts = Facts;
 
     fn configure(request: &Request) -> Result<Self, Error> {
