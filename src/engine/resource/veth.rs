@@ -29,9 +29,6 @@ pub struct Veth {
     /// The bridge that gets the host end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bridge: Option<String>,
-    /// Whether the bridge keeps its hardware address when it gets another port.
-    #[serde(default)]
-    pub steady_bridge: bool,
     /// The bridge sends a container's frames back to it.
     #[serde(default)]
     pub hairpin: bool,
@@ -136,7 +133,7 @@ impl Kind for Veth {
         let _ = sysctl::write(&format!("net/ipv6/conf/{}/accept_ra", self.host), "0");
         node.forget(&self.host);
         // A bridge takes the lowest of its ports' hardware addresses unless it was given one.
-        if let Some(bridge) = self.bridge.as_ref().filter(|_| !self.steady_bridge) {
+        if let Some(bridge) = &self.bridge {
             node.forget(bridge);
         }
         Ok(Made::Now)

@@ -66,7 +66,6 @@ impl Plugin for Bridge {
                 mac: String::new(),
                 mtu: None,
                 bridge: None,
-                steady_bridge: false,
                 hairpin: false,
                 isolated: false,
                 leave_down: false,

@@ -72,7 +72,7 @@ pub(super) fn plan(
         );
     }
     resources.extend(host_resources(settings, owner, facts, &ips)?);
-    resources.extend(link_resources(settings, request, owner, facts, &end, &ips));
+    resources.extend(link_resources(settings, request, owner, facts, &end));
     resources.extend(container_resources(settings, request, &ips, &routes));
     resources.extend(rules(settings, owner, facts, mac, &ips));
     if !settings.disable_container_interface {
@@ -155,7 +155,6 @@ fn link_resources(
     owner: &Owner,
     facts: &Facts,
     end: &PodEnd,
-    ips: &[IpConfig],
 ) -> Vec<Resource> {
     let mut resources: Vec<Resource> = vec![
         Veth {
@@ -164,7 +163,6 @@ fn link_resources(
             mac: end.mac.clone(),
             mtu: end.mtu,
             bridge: Some(settings.bridge.clone()),
-            steady_bridge: settings.gateway && settings.vlan.is_none() && !ips.is_empty(),
             hairpin: settings.hairpin,
             isolated: settings.port_isolation,
             leave_down: settings.disable_container_interface,
