@@ -5,6 +5,7 @@
 
 pub mod addr;
 pub mod announce;
+pub mod answer;
 pub mod attr;
 pub mod error;
 pub mod legacy;

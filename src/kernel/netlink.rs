@@ -16,30 +16,12 @@ use nix::sys::socket::{
     socket,
 };
 
+use super::answer::{Said, split};
 use super::error::Error;
 use super::raw;
 
-/// `NLM_F_REQUEST` and the flags that requests combine (linux/netlink.h).
-pub mod flags {
-    /// A request, as opposed to an answer.
-    pub const REQUEST: u16 = 0x1;
-    /// Answer also when all went well.
-    pub const ACK: u16 = 0x4;
-    /// Fail when it is already there.
-    pub const EXCL: u16 = 0x200;
-    /// Make it when it is not there.
-    pub const CREATE: u16 = 0x400;
-    /// List all that match.
-    pub const DUMP: u16 = 0x300;
-}
+pub use super::answer::flags;
 
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-const NLM_F_MULTI: u16 = 0x2;
-const NLM_F_DUMP_INTR: u16 = 0x10;
-const NLM_F_ACK_TLVS: u16 = 0x200;
-const NLMSGERR_ATTR_MSG: u16 = 1;
-const HEADER: usize = 16;
 /// A dump's datagram is at most this large when the receiver's buffer allows it
 /// (`netlink_dump`, net/netlink/af_netlink.c).
 const ANSWER: usize = 32 * 1024;
@@ -159,15 +141,14 @@ impl RouteSocket {
             let length = self.receive()?;
             let data = self.answer.get(..length).unwrap_or_default();
             let mut rest = data;
-            while let Some((message, tail)) = split_message(rest) {
+            while let Some((answer, tail)) = split(rest) {
                 rest = tail;
-                let Some(pending) = self.pending.front() else { break };
-                if message.sequence != pending.sequence || message.kind != NLMSG_ERROR {
+                if self.pending.front().is_none_or(|one| one.sequence != answer.sequence) {
                     continue;
                 }
                 let Some(pending) = self.pending.pop_front() else { break };
-                if let Some((errno, said)) = refusal(&message) {
-                    first.get_or_insert(Error::Refused { doing: pending.doing, errno, said });
+                if let Said::Refused(code, said) = answer.said {
+                    first.get_or_insert(refused(pending.doing, code, said));
                 }
             }
         }
@@ -244,25 +225,18 @@ impl RouteSocket {
             let length = self.receive()?;
             let data = self.answer.get(..length).unwrap_or_default();
             let mut rest = data;
-            while let Some((message, tail)) = split_message(rest) {
+            while let Some((answer, tail)) = split(rest) {
                 rest = tail;
-                if message.sequence != sequence {
+                if answer.sequence != sequence {
                     continue;
                 }
-                torn |= message.flags & NLM_F_DUMP_INTR != 0;
-                match message.kind {
-                    NLMSG_ERROR => {
-                        return match refusal(&message) {
-                            Some((errno, said)) => {
-                                Err(Error::Refused { doing: doing.to_owned(), errno, said })
-                            }
-                            None => Ok((answers, torn)),
-                        };
-                    }
-                    NLMSG_DONE => return Ok((answers, torn)),
-                    _ => {
-                        answers.extend(read(message.kind, message.whole)?);
-                        if message.flags & NLM_F_MULTI == 0 {
+                torn |= answer.torn;
+                match answer.said {
+                    Said::Done => return Ok((answers, torn)),
+                    Said::Refused(code, said) => return Err(refused(doing.to_owned(), code, said)),
+                    Said::Object(object) => {
+                        answers.extend(read(object.kind, object.message)?);
+                        if !object.more {
                             return Ok((answers, torn));
                         }
                     }
@@ -323,48 +297,8 @@ impl AsFd for RouteSocket {
     }
 }
 
-struct Message<'a> {
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    whole: &'a [u8],
-}
-
-/// The first message of `data` and what follows it; `None` at the end or on a malformed length.
-fn split_message(data: &[u8]) -> Option<(Message<'_>, &[u8])> {
-    let word = |at: usize| data.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
-    let half = |at: usize| data.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes);
-    let length = usize::try_from(word(0)?).ok()?;
-    if length < HEADER {
-        return None;
-    }
-    let message =
-        Message { kind: half(4)?, flags: half(6)?, sequence: word(8)?, whole: data.get(..length)? };
-    let rest = data.get(length.next_multiple_of(4)..).unwrap_or_default();
-    Some((message, rest))
-}
-
-/// The errno and text of an error message; `None` for an acknowledgement.
-fn refusal(message: &Message<'_>) -> Option<(Errno, Option<String>)> {
-    let code = message.whole.get(HEADER..HEADER + 4)?.try_into().ok().map(i32::from_ne_bytes)?;
-    if code == 0 {
-        return None;
-    }
-    let mut said = None;
-    if message.flags & NLM_F_ACK_TLVS != 0 {
-        // With NETLINK_CAP_ACK only the request's header stands between code and attributes.
-        let mut rest = message.whole.get(HEADER + 4 + HEADER..).unwrap_or_default();
-        while let (Some(&[a, b]), Some(&[c, d])) = (rest.first_chunk::<2>(), rest.get(2..4)) {
-            let length = usize::from(u16::from_ne_bytes([a, b]));
-            if u16::from_ne_bytes([c, d]) == NLMSGERR_ATTR_MSG {
-                let text = rest.get(4..length).unwrap_or_default();
-                let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
-                said = Some(String::from_utf8_lossy(text).into_owned());
-            }
-            rest = rest.get(length.max(4).next_multiple_of(4)..).unwrap_or_default();
-        }
-    }
-    Some((Errno::from_raw(code.saturating_neg()), said))
+fn refused(doing: String, code: i32, said: Option<&str>) -> Error {
+    Error::Refused { doing, errno: Errno::from_raw(code), said: said.map(str::to_owned) }
 }
 
 fn parse(whole: &[u8]) -> Result<RouteNetlinkMessage, Error> {

@@ -5,10 +5,11 @@ use nix::errno::Errno;
 use super::attribute;
 use super::error::Error;
 use super::found::{FoundChain, FoundElement, FoundRule};
-use super::message::{Answer, Kind, Messages, Said, flags, split};
+use super::message::{Kind, Messages, attributes, flags};
 use super::set::{self, Key, SetName};
 use super::socket::{Received, Socket};
 use super::table::{Base, ChainName, Family};
+use crate::kernel::answer::{Answer, Said, split};
 use crate::kernel::attr::{Writer, find_str};
 
 /// How often a list is asked for again that changed while it was read.
@@ -289,7 +290,7 @@ impl Socket {
                 torn |= answer.torn;
                 match answer.said {
                     Said::Done => return Ok(torn),
-                    Said::Object(attributes, _) => read(attributes),
+                    Said::Object(object) => read(attributes(&object)),
                     Said::Refused(code, said) => return Err(refused(doing(), code, said)),
                 }
             }
@@ -314,7 +315,7 @@ impl Socket {
                 }
                 return match said {
                     Said::Done => Ok(None),
-                    Said::Object(attributes, _) => Ok(read(attributes)),
+                    Said::Object(object) => Ok(read(attributes(&object))),
                     Said::Refused(code, said) => Err(refused(doing(), code, said)),
                 };
             }

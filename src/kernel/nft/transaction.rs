@@ -13,11 +13,11 @@
 use nix::errno::Errno;
 
 use super::error::Error;
-use super::message::{Answer, Said, split};
 use super::query::no_nf_tables;
 use super::set::{self, Element, Key, SetName};
 use super::socket::{Received, Socket};
 use super::table::{self, Base, ChainName, Part};
+use crate::kernel::answer::{Answer, Said, split};
 
 /// How often a transaction is sent at most. Each refusal settles at least one message, and an
 /// interruption by another's change is over when the kernel answers.
