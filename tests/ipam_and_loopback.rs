@@ -59,6 +59,19 @@ fn loopback_side_by_side() {
     }
 }
 
+/// Loopback may be asked for again, and keeps no record: nothing of it outlives the namespace.
+#[test]
+fn loopback_twice() {
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let config = json!({"cniVersion": "1.1.0", "name": "cni-loopback", "type": "loopback"});
+    let call = pod.call(LOOPBACK, &config).ifname("lo");
+    let first = call.add();
+    assert_eq!(first, call.add());
+    call.check(&first).silence();
+    assert!(host.snapshot().files("cni-loopback").is_empty());
+}
+
 /// Loopback as containerd calls it: with a result of another plugin, which it must hand on.
 #[test]
 fn loopback_hands_a_previous_result_on() {

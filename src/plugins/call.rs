@@ -130,7 +130,8 @@ fn attach<P: Plugin>(
         pod: kubernetes_pod(request),
         resources,
     };
-    if let Err(failure) = journal.write(&record) {
+    let recorded = record.resources.iter().any(|one| one.kind().outlives_namespace());
+    if recorded && let Err(failure) = journal.write(&record) {
         apply::remove(&record.resources, node)?;
         return Err(failure.into());
     }

@@ -24,6 +24,10 @@ impl Kind for Loopback {
         Ok(Made::Now)
     }
 
+    fn outlives_namespace(&self) -> bool {
+        false
+    }
+
     fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
         let up = node.link(Side::Pod, NAME)?.up;
         Ok((!up).then(|| "lo is down in the container".to_owned()).into_iter().collect())

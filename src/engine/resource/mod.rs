@@ -55,6 +55,12 @@ pub trait Kind {
     /// The kernel's refusal.
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error>;
 
+    /// Whether anything of it can be left when the container's namespace is gone. A plan of which
+    /// nothing can needs no record.
+    fn outlives_namespace(&self) -> bool {
+        true
+    }
+
     /// Takes a shared thing back that this very call made and that no other call can count on.
     ///
     /// # Errors

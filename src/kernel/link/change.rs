@@ -61,6 +61,15 @@ pub struct VethEnd<'a> {
     pub namespace: Option<BorrowedFd<'a>>,
 }
 
+/// One queue in each direction for an end of a veth pair, which is what a pair has in use by default.
+/// But when it is not asked for, the kernel sets as many up as there are processors and puts all but
+/// one out of use again, for which it waits until no packet can be in flight, once for each end
+/// (`veth_init_queues`, drivers/net/veth.c).
+fn single_queue<T>(end: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
+    end.append_extra_attribute(LinkAttribute::NumTxQueues(1))
+        .append_extra_attribute(LinkAttribute::NumRxQueues(1))
+}
+
 /// Makes a veth pair: the near end in the socket's namespace, enslaved to `master` and up; the far
 /// end where [`VethEnd::namespace`] says. The kernel refuses to bring the far end up in the same
 /// message (`ENOTCONN`: the pair is not joined yet).
@@ -74,9 +83,10 @@ pub fn add_veth(
     mtu: Option<u32>,
     master: Option<u32>,
 ) -> Result<(), Error> {
-    let mut peer = LinkMessageBuilder::<LinkUnspec>::default().name(far.name);
-    let mut message =
-        LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth).name(near.name).up();
+    let mut peer = single_queue(LinkMessageBuilder::<LinkUnspec>::default().name(far.name));
+    let mut message = single_queue(
+        LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth).name(near.name).up(),
+    );
     if let Some(mtu) = mtu {
         peer = peer.mtu(mtu);
         message = message.mtu(mtu);
