@@ -9,7 +9,7 @@ mod private_host;
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::{Arc, Barrier};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use causeway::kernel::nft::{
     Base, Chain, ChainName, Change, Element, Error, Family, Field, Hook, Key, MapTo, Rule, Set,
@@ -592,54 +592,5 @@ fn frames_with_a_forged_sender_are_dropped() {
         commit(&mut socket, |change| macspoof::remove(change, "veth1", mac, "o"));
         send_from(forged, "unguarded again");
         assert_eq!(heard(&second).0, "unguarded again");
-    });
-}
-
-/// Not a test but a measurement: `cargo test --release --test nft -- --ignored --nocapture`.
-#[test]
-#[ignore = "prints times"]
-fn how_long_commits_take() {
-    private(|| {
-        let pod = |number: u32| {
-            [IpNetwork::new(Ipv4Addr::from(0x0a58_0000 + number).into(), 16).unwrap()]
-        };
-        let owner = "network/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef/eth0";
-        for present in [0u32, 2_000, 20_000] {
-            run("nft flush ruleset");
-            let opening = Instant::now();
-            let mut socket = Socket::open().unwrap();
-            let opened = opening.elapsed();
-            let begin = Instant::now();
-            commit(&mut socket, |change| masquerade::add(change, &pod(60_000), owner));
-            let first = begin.elapsed();
-            if present > 0 {
-                let pods: Vec<_> = (0..present).flat_map(pod).collect();
-                commit(&mut socket, |change| masquerade::add(change, &pods, owner));
-            }
-            let times = |each: &mut dyn FnMut(u32)| {
-                let mut times: Vec<_> = (0..500u32)
-                    .map(|number| {
-                        let begin = Instant::now();
-                        each(30_000 + number);
-                        begin.elapsed()
-                    })
-                    .collect();
-                times.sort();
-                (times[250], times[450])
-            };
-            let adds = times(&mut |number| {
-                commit(&mut socket, |change| masquerade::add(change, &pod(number), owner));
-            });
-            let checks = times(&mut |number| {
-                assert!(masquerade::missing(&mut socket, &pod(number), owner).unwrap().is_empty());
-            });
-            let removals = times(&mut |number| {
-                commit(&mut socket, |change| masquerade::remove(change, &pod(number), owner));
-            });
-            println!(
-                "{present} present: open {opened:?}, first {first:?}; median and 90%: \
-                 add {adds:?}, check {checks:?}, remove {removals:?}"
-            );
-        }
     });
 }
