@@ -312,6 +312,16 @@ fn ip_masq() {
 }
 
 #[test]
+fn ip_masq_by_iptables() {
+    // Debian's reference plugins know no other backend, and pass over the key.
+    compare(&Case::of(bridge(json!({
+        "isDefaultGateway": true, "ipMasq": true, "ipMasqBackend": "iptables",
+        "ipam": {"type": "host-local",
+                 "ranges": [[{"subnet": "10.88.0.0/24"}], [{"subnet": "fd00:88::/64"}]]}
+    }))));
+}
+
+#[test]
 fn mac_spoof_check() {
     let why = "one constant rule over a map of port and hardware address, not chains for each pod";
     let case = Case::of(bridge(json!({"isGateway": true, "macspoofchk": true})));
