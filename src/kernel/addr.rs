@@ -32,7 +32,7 @@ pub fn list(socket: &mut RouteSocket, link: u32) -> Result<Vec<Address>, Error> 
     message.header.index = link;
     let request = RouteNetlinkMessage::GetAddress(message);
     let mut all =
-        socket.ask_with(request, flags::DUMP, "list the addresses", &mut |kind, message| {
+        socket.ask(request, flags::DUMP, "list the addresses", &mut |kind, message| {
             Ok(read(kind, message))
         })?;
     // Kernels before 4.20 list every link's.

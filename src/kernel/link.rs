@@ -192,7 +192,7 @@ fn get(
         .append_extra_attribute(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]))
         .build();
     let request = RouteNetlinkMessage::GetLink(message);
-    match socket.ask_with(request, 0, format!("read link {name}"), &mut read_link) {
+    match socket.ask(request, 0, format!("read link {name}"), &mut read_link) {
         Ok(answers) => Ok(answers.into_iter().next()),
         Err(error) if error.is(Errno::ENODEV) => Ok(None),
         Err(error) => Err(error),
@@ -226,7 +226,7 @@ fn list_where(
         .append_extra_attribute(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]))
         .build();
     let request = RouteNetlinkMessage::GetLink(message);
-    socket.ask_with(request, flags::DUMP, "list the links", &mut read_link)
+    socket.ask(request, flags::DUMP, "list the links", &mut read_link)
 }
 
 fn read_link(kind: u16, message: &[u8]) -> Result<Option<Link>, Error> {

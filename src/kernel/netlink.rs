@@ -170,25 +170,15 @@ impl RouteSocket {
     }
 
     /// Asks for one thing or, with [`flags::DUMP`], for all that match, after sending the batch.
+    /// `read` gets each answer's type and the whole message, and passes over what it does not want.
+    ///
+    /// The crate that makes the messages could read them as well, but spends more time on attributes
+    /// that nobody asked for than the kernel on the answer.
     ///
     /// # Errors
-    /// [`Error::Refused`], among others with `ENODEV` for a link that is not there.
-    pub fn ask(
-        &mut self,
-        message: RouteNetlinkMessage,
-        more_flags: u16,
-        doing: impl Into<String>,
-    ) -> Result<Vec<RouteNetlinkMessage>, Error> {
-        self.ask_with(message, more_flags, doing, &mut |_, whole| parse(whole).map(Some))
-    }
-
-    /// As [`Self::ask`], with a reader of one's own for the answers: it gets the message's type and
-    /// the whole message. The crate that reads all messages spends more time on attributes nobody
-    /// asked for than the kernel on the answer, so what ADD asks for is read this way.
-    ///
-    /// # Errors
-    /// As [`Self::ask`], and the reader's.
-    pub fn ask_with<T>(
+    /// [`Error::Refused`], among others with `ENODEV` for a link that is not there, and the
+    /// reader's.
+    pub fn ask<T>(
         &mut self,
         message: RouteNetlinkMessage,
         more_flags: u16,
@@ -299,14 +289,4 @@ impl AsFd for RouteSocket {
 
 fn refused(doing: String, code: i32, said: Option<&str>) -> Error {
     Error::Refused { doing, errno: Errno::from_raw(code), said: said.map(str::to_owned) }
-}
-
-fn parse(whole: &[u8]) -> Result<RouteNetlinkMessage, Error> {
-    match NetlinkMessage::<RouteNetlinkMessage>::deserialize(whole) {
-        Ok(message) => match message.payload {
-            NetlinkPayload::InnerMessage(inner) => Ok(inner),
-            other => Err(Error::Garbled(format!("{other:?}"))),
-        },
-        Err(error) => Err(Error::Garbled(error.to_string())),
-    }
 }

@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnetwork::IpNetwork;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric,
-    RouteProtocol, RouteScope,
+    RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
 };
 use nix::errno::Errno;
 use rtnetlink::RouteMessageBuilder;
 use serde::{Deserialize, Serialize};
 
+use super::attr::{self, Attribute, Reader};
 use super::error::Error;
 use super::netlink::{RouteSocket, flags};
 
@@ -159,57 +159,87 @@ pub fn list(socket: &mut RouteSocket, v6: bool) -> Result<Vec<Present>, Error> {
     } else {
         netlink_packet_route::AddressFamily::Inet
     };
-    let answers =
-        match socket.ask(RouteNetlinkMessage::GetRoute(request), flags::DUMP, "list the routes") {
-            // A namespace without IPv6 has no routes of it.
-            Err(error) if v6 && (error.is(Errno::EOPNOTSUPP) || error.is(Errno::EAFNOSUPPORT)) => {
-                return Ok(Vec::new());
-            }
-            other => other?,
-        };
-    Ok(answers
-        .into_iter()
-        .filter_map(|answer| match answer {
-            RouteNetlinkMessage::NewRoute(message) => read(message, v6),
-            _ => None,
-        })
-        .collect())
+    let request = RouteNetlinkMessage::GetRoute(request);
+    let mut read = |kind: u16, message: &[u8]| Ok(read(kind, message, v6));
+    match socket.ask(request, flags::DUMP, "list the routes", &mut read) {
+        // A namespace without IPv6 has no routes of it.
+        Err(error) if v6 && (error.is(Errno::EOPNOTSUPP) || error.is(Errno::EAFNOSUPPORT)) => {
+            Ok(Vec::new())
+        }
+        other => other,
+    }
 }
 
-fn read(message: RouteMessage, v6: bool) -> Option<Present> {
-    if message.header.flags.contains(RouteFlags::Cloned) {
+/// Kinds of attributes and values of linux/rtnetlink.h.
+mod wire {
+    pub(super) const RTM_NEWROUTE: u16 = 24;
+    pub(super) const HEADER: usize = 16;
+    /// `nlmsghdr` and `rtmsg` stand before the attributes.
+    pub(super) const ATTRIBUTES: usize = HEADER + 12;
+    pub(super) const DESTINATION: u16 = 1;
+    pub(super) const LINK: u16 = 4;
+    pub(super) const GATEWAY: u16 = 5;
+    pub(super) const PRIORITY: u16 = 6;
+    pub(super) const MULTIPATH: u16 = 9;
+    pub(super) const TABLE: u16 = 15;
+    /// Made for one destination from another route.
+    pub(super) const CLONED: u32 = 0x200;
+    /// The length of `struct rtnexthop`.
+    pub(super) const HOP: usize = 8;
+}
+
+/// Reads an RTM_NEWROUTE message.
+fn read(kind: u16, message: &[u8], v6: bool) -> Option<Present> {
+    let header = message.get(wire::HEADER..)?.first_chunk::<12>()?;
+    let [_family, prefix, _source, _tos, table, _protocol, _scope, _type, flags @ ..] = header;
+    if kind != wire::RTM_NEWROUTE || u32::from_ne_bytes(*flags) & wire::CLONED != 0 {
         return None;
     }
-    let unspecified: IpAddr =
+    let mut to: IpAddr =
         if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
-    let mut to = unspecified;
-    let mut table = u32::from(message.header.table);
-    let (mut via, mut links, mut priority) = (Vec::new(), Vec::new(), 0);
-    let plain = |address: &RouteAddress| match address {
-        RouteAddress::Inet(address) => Some(IpAddr::V4(*address)),
-        RouteAddress::Inet6(address) => Some(IpAddr::V6(*address)),
-        _ => None,
+    let mut present = Present {
+        to: IpNetwork::from(to),
+        via: Vec::new(),
+        table: u32::from(*table),
+        links: Vec::new(),
+        priority: 0,
     };
-    for attribute in &message.attributes {
-        match attribute {
-            RouteAttribute::Destination(address) => to = plain(address)?,
-            RouteAttribute::Gateway(address) => via.extend(plain(address)),
-            RouteAttribute::Oif(index) => links.push(*index),
-            RouteAttribute::Table(number) => table = *number,
-            RouteAttribute::Priority(number) => priority = *number,
-            RouteAttribute::MultiPath(hops) => {
-                for hop in hops {
-                    links.push(hop.interface_index);
-                    for attribute in &hop.attributes {
-                        if let RouteAttribute::Gateway(address) = attribute {
-                            via.extend(plain(address));
-                        }
-                    }
-                }
-            }
+    for Attribute { kind, value, .. } in Reader::new(message.get(wire::ATTRIBUTES..)?) {
+        match kind {
+            wire::DESTINATION => to = address(value)?,
+            wire::GATEWAY => present.via.extend(address(value)),
+            wire::LINK => present.links.extend(word(value)),
+            wire::TABLE => present.table = word(value)?,
+            wire::PRIORITY => present.priority = word(value)?,
+            wire::MULTIPATH => present.read_hops(value),
             _ => {}
         }
     }
-    let to = IpNetwork::new(to, message.header.destination_prefix_length).ok()?;
-    Some(Present { to, via, table, links, priority })
+    present.to = IpNetwork::new(to, *prefix).ok()?;
+    Some(present)
+}
+
+impl Present {
+    fn read_hops(&mut self, mut hops: &[u8]) {
+        while let Some([a, b, _flags, _weight, index @ ..]) = hops.first_chunk::<{ wire::HOP }>() {
+            self.links.push(u32::from_ne_bytes(*index));
+            let length = usize::from(u16::from_ne_bytes([*a, *b])).max(wire::HOP);
+            let attributes = hops.get(wire::HOP..length).unwrap_or_default();
+            self.via.extend(attr::find(attributes, wire::GATEWAY).and_then(address));
+            hops = hops.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+    }
+}
+
+/// The number that `bytes` are, in the machine's byte order.
+fn word(bytes: &[u8]) -> Option<u32> {
+    bytes.try_into().ok().map(u32::from_ne_bytes)
+}
+
+/// The address that `bytes` are, of either family.
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
+        _ => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
+    }
 }

@@ -6,6 +6,7 @@ use netlink_packet_route::link::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use super::attr::{self, Reader};
 use super::error::Error;
 use super::netlink::{RouteSocket, flags};
 
@@ -62,21 +63,33 @@ pub fn list(socket: &mut RouteSocket, port: u32) -> Result<Vec<Carried>, Error> 
     request.header.interface_family = AddressFamily::Bridge;
     request.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::Brvlan]));
     let request = RouteNetlinkMessage::GetLink(request);
-    let mut carried = Vec::new();
-    for answer in socket.ask(request, flags::DUMP, "list the VLANs of bridge ports")? {
-        let RouteNetlinkMessage::NewLink(message) = answer else { continue };
-        if message.header.index != port {
-            continue;
-        }
-        for attribute in message.attributes {
-            let LinkAttribute::AfSpecBridge(entries) = attribute else { continue };
-            for entry in entries {
-                if let AfSpecBridge::VlanInfo(info) = entry {
-                    let native = info.flags.contains(BridgeVlanInfoFlags::Pvid);
-                    carried.push(Carried { vid: info.vid, native });
-                }
-            }
-        }
+    let mut read = |kind: u16, message: &[u8]| Ok(read(kind, message, port));
+    let of_port = socket.ask(request, flags::DUMP, "list the VLANs of bridge ports", &mut read)?;
+    Ok(of_port.into_iter().flatten().collect())
+}
+
+/// Kinds of attributes and values of linux/if_bridge.h.
+mod wire {
+    pub(super) const RTM_NEWLINK: u16 = 16;
+    pub(super) const INDEX: usize = 16 + 4;
+    /// `nlmsghdr` and `ifinfomsg` stand before the attributes.
+    pub(super) const ATTRIBUTES: usize = 16 + 16;
+    pub(super) const AF_SPEC: u16 = 26;
+    pub(super) const VLAN: u16 = 2;
+    pub(super) const PVID: u16 = 0x2;
+}
+
+/// Reads an RTM_NEWLINK message of family AF_BRIDGE; `None` for another port's.
+fn read(kind: u16, message: &[u8], port: u32) -> Option<Vec<Carried>> {
+    let index = message.get(wire::INDEX..)?.first_chunk::<4>()?;
+    if kind != wire::RTM_NEWLINK || u32::from_ne_bytes(*index) != port {
+        return None;
     }
-    Ok(carried)
+    let vlans = attr::find(message.get(wire::ATTRIBUTES..)?, wire::AF_SPEC)?;
+    let carried = Reader::new(vlans).filter(|one| one.kind == wire::VLAN).filter_map(|one| {
+        let [a, b, c, d] = *one.value.first_chunk::<4>()?;
+        let native = u16::from_ne_bytes([a, b]) & wire::PVID != 0;
+        Some(Carried { vid: u16::from_ne_bytes([c, d]), native })
+    });
+    Some(carried.collect())
 }
