@@ -5,6 +5,7 @@
 //! [`kernel`] speaks to Linux. docs/ARCHITECTURE.md tells the way in full.
 
 pub mod cli;
+pub mod delegate;
 pub mod engine;
 pub mod ipam;
 pub mod kernel;

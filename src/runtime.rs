@@ -66,12 +66,7 @@ pub fn serve(program: &str, arguments: &[OsString]) -> ExitCode {
         if wants_explanation(arguments) {
             return explain(program, read);
         }
-        // Which versions there are does not depend on the plugin.
-        let plugin_type = match read.verb {
-            Verb::Version => plugins::SELF,
-            _ => &read.config.plugin_type,
-        };
-        (plugins::named(program, plugin_type)?.run)(read, &mut Stdout)
+        plugins::call::run(program, read, &mut Stdout)
     }));
     let done = match done {
         Ok(done) => done.map_err(|error| error.to_cni()),
@@ -100,7 +95,7 @@ fn explain(program: &str, request: &Request) -> Result<(), Error> {
             problem: format!("only ADD can be explained, not {}", request.verb),
         });
     }
-    let plan = (plugins::named(program, &request.config.plugin_type)?.explain)(request)?;
+    let plan = plugins::call::explain(program, request)?;
     let mut text = format!(
         "ADD of {} on network {} as {} would:\n",
         request.container_id, request.config.name, request.ifname

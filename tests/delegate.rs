@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use causeway::ipam::delegate::{self, Error};
+use causeway::delegate::{self, Error};
 use causeway::protocol::request::Verb;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -7,38 +7,26 @@ use super::resource::Made;
 use super::shared_lock::SharedLock;
 use super::{Error, Node, Resource};
 
-/// A plan that is being carried out, and what of it was made so far.
-pub struct Application<'p> {
-    resources: &'p [Resource],
+/// A plan that is being carried out, and what of it was made so far. It may grow: what follows a
+/// foreign plugin is planned when that one has answered.
+#[derive(Default)]
+pub struct Application {
     made: Vec<Made>,
 }
 
-impl<'p> Application<'p> {
-    /// Carries a plan out in order. When a step fails, everything before it and what the step
-    /// itself made is removed in reverse.
+impl Application {
+    /// Carries out what of `resources`, in order, has not been yet.
     ///
     /// # Errors
-    /// The step's failure; [`Error::UndoFailed`] when undoing failed as well.
-    pub fn run(
-        resources: &'p [Resource],
-        node: &mut Node<'_>,
-        lock: &SharedLock,
-    ) -> Result<Self, Error> {
-        let mut application = Self { resources, made: Vec::with_capacity(resources.len()) };
+    /// The step's failure; the caller then calls [`Self::undo`].
+    pub fn go_on(&mut self, resources: &[Resource], node: &mut Node<'_>) -> Result<(), Error> {
         // A defect must not leave a half-made attachment either.
-        let gone = catch_unwind(AssertUnwindSafe(|| application.go(node)))
-            .unwrap_or_else(|panic| Err(Error::Panicked(in_words(&*panic))));
-        match gone {
-            Ok(()) => Ok(application),
-            Err(failure) => Err(match application.undo(node, lock) {
-                Ok(()) => failure,
-                Err(left) => Error::UndoFailed { failure: Box::new(failure), left },
-            }),
-        }
+        catch_unwind(AssertUnwindSafe(|| self.go(resources, node)))
+            .unwrap_or_else(|panic| Err(Error::Panicked(in_words(&*panic))))
     }
 
-    fn go(&mut self, node: &mut Node<'_>) -> Result<(), Error> {
-        for resource in self.resources {
+    fn go(&mut self, resources: &[Resource], node: &mut Node<'_>) -> Result<(), Error> {
+        for resource in resources.iter().skip(self.made.len()) {
             // Counted before it runs: what a failed step made is looked for and removed, too.
             self.made.push(Made::Before);
             let made = resource.kind().create(node)?;
@@ -49,21 +37,27 @@ impl<'p> Application<'p> {
         Ok(node.flush()?)
     }
 
-    /// Removes in reverse what was made; of shared things only what this call made and only if no
-    /// other ADD is under way.
+    /// Removes `resources` in reverse, whether they were made, half made, or not begun (a lease is
+    /// there before its plan is); of shared things only what this call made and only if no other ADD
+    /// is under way.
     ///
     /// # Errors
     /// What could not be removed, in words.
-    pub fn undo(self, node: &mut Node<'_>, lock: &SharedLock) -> Result<(), Vec<String>> {
+    pub fn undo(
+        self,
+        resources: &[Resource],
+        node: &mut Node<'_>,
+        lock: &SharedLock,
+    ) -> Result<(), Vec<String>> {
         // Requests still queued would only make more.
         node.rules = Default::default();
         let _ = node.host.flush();
         let alone = lock.make_exclusive();
         let mut left = Vec::new();
-        for (resource, made) in self.resources.iter().zip(&self.made).rev() {
+        for (place, resource) in resources.iter().enumerate().rev() {
             let kind = resource.kind();
             let mut undone = kind.remove(node);
-            if undone.is_ok() && *made == Made::Now && alone {
+            if undone.is_ok() && self.made.get(place) == Some(&Made::Now) && alone {
                 undone = kind.take_back(node);
             }
             if let Err(error) = undone {

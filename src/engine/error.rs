@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::delegate;
 use crate::kernel;
 
 /// A failure of carrying out, verifying or removing a plan.
@@ -33,18 +34,13 @@ pub enum Error {
     /// Rules of the reference plugins could not be looked at or removed.
     #[error(transparent)]
     Legacy(#[from] kernel::legacy::Error),
+    /// A foreign plugin of a chain failed to check or to remove.
+    #[error(transparent)]
+    Delegate(#[from] delegate::Error),
     /// A defect of the program.
     #[error("causeway itself failed: {0}")]
     Panicked(String),
     /// Some of it could not be removed; the record stays, so that DEL or GC can be tried again.
     #[error("not everything could be removed: {}", .0.join("; "))]
     Incomplete(Vec<String>),
-    /// A step failed and what it left could not be removed either.
-    #[error("{failure}; and undoing it failed: {}", left.join("; "))]
-    UndoFailed {
-        /// The first failure.
-        failure: Box<Error>,
-        /// What could not be removed.
-        left: Vec<String>,
-    },
 }

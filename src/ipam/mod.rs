@@ -1,10 +1,10 @@
 //! Address sources: host-local in this process, any other as a foreign plugin.
 
-pub mod delegate;
 pub mod host_local;
 
 use std::path::PathBuf;
 
+use crate::delegate;
 use crate::engine::Owner;
 use crate::engine::node::LeaseKeeper;
 use crate::protocol::request::Request;
@@ -91,6 +91,14 @@ impl Source {
             program: delegate::find(name, &request.path)?,
             stdin: request.config.bytes.clone(),
         }))
+    }
+
+    /// Its type.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::HostLocal(_) => HOST_LOCAL,
+            Self::Foreign { name, .. } => name,
+        }
     }
 
     /// Leases addresses. `abandoned` tells whether a lease's holder provably is nobody any more.

@@ -1,7 +1,8 @@
 //! What a call can fail with, and the CNI error each becomes.
 
+use crate::delegate;
 use crate::engine;
-use crate::ipam::{self, delegate, host_local};
+use crate::ipam::{self, host_local};
 use crate::kernel;
 use crate::protocol;
 use crate::protocol::error::{CniError, Code};
@@ -40,6 +41,28 @@ pub enum Error {
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] engine::Error),
+    /// A foreign plugin of a chain failed.
+    #[error(transparent)]
+    Delegate(#[from] delegate::Error),
+    /// An entry of `plugins` failed.
+    #[error("plugins[{place}]: {error}")]
+    InEntry {
+        /// Its place in the list.
+        place: usize,
+        /// What is wrong with it.
+        error: Box<Error>,
+    },
+    /// ADD failed, and what it had made could not be removed either.
+    #[error("{error}; and undoing it failed: {}", left.join("; "))]
+    NotUndone {
+        /// Why ADD failed.
+        error: Box<Error>,
+        /// What could not be removed.
+        left: Vec<String>,
+    },
+    /// A plan was asked for before the facts were read; a defect of causeway.
+    #[error("causeway itself failed: {0} was to plan without facts")]
+    Unprepared(&'static str),
     /// The answer could not be written to stdout.
     #[error("the answer could not be written to stdout; what ADD made was removed again")]
     Undelivered(#[source] std::io::Error),
@@ -58,6 +81,11 @@ impl Error {
     /// A wrong configuration key.
     pub fn config(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Config { field: field.into(), problem: problem.into() }
+    }
+
+    /// The error of an entry of `plugins`.
+    pub fn in_entry(self, place: usize) -> Self {
+        Self::InEntry { place, error: Box::new(self) }
     }
 
     /// The error as the runtime sees it.
@@ -80,6 +108,17 @@ impl Error {
             ),
             Self::Ipam(error) => of_ipam(error),
             Self::Engine(error) => of_engine(error),
+            Self::Delegate(error) => of_delegate("plugin", error),
+            Self::InEntry { place, error } => {
+                let error = error.to_cni();
+                CniError { msg: format!("plugins[{place}]: {}", error.msg), ..error }
+            }
+            Self::NotUndone { .. } => CniError::new(
+                Code::RemovalIncomplete,
+                self.to_string(),
+                "the record is kept: the next DEL or GC finishes the job",
+            ),
+            Self::Unprepared(_) => CniError::new(Code::Internal, self.to_string(), ""),
             Self::Undelivered(source) => {
                 CniError::new(Code::Io, self.to_string(), source.to_string())
             }
@@ -93,11 +132,16 @@ fn of_ipam(error: &ipam::Error) -> CniError {
         ipam::Error::HostLocal(inner) => {
             CniError::new(host_local_code(inner), inner.to_string(), causes(inner))
         }
-        ipam::Error::Delegate(delegate::Error::Failed { plugin, error }) => {
-            CniError { msg: format!("IPAM plugin {plugin}: {}", error.msg), ..error.clone() }
-        }
-        ipam::Error::Delegate(inner) => {
-            CniError::new(Code::Delegate, inner.to_string(), causes(inner))
+        ipam::Error::Delegate(inner) => of_delegate("IPAM plugin", inner),
+        other => CniError::new(Code::Delegate, other.to_string(), causes(other)),
+    }
+}
+
+/// A foreign plugin's own error keeps its code.
+fn of_delegate(what: &str, error: &delegate::Error) -> CniError {
+    match error {
+        delegate::Error::Failed { plugin, error } => {
+            CniError { msg: format!("{what} {plugin}: {}", error.msg), ..error.clone() }
         }
         other => CniError::new(Code::Delegate, other.to_string(), causes(other)),
     }
@@ -118,6 +162,7 @@ fn of_engine(error: &engine::Error) -> CniError {
     let (code, hint) = match error {
         engine::Error::Kernel(inner) => of_kernel(inner),
         engine::Error::Legacy(_) => (Code::Kernel, ""),
+        engine::Error::Delegate(_) => (Code::Delegate, ""),
         engine::Error::Conflict(_) => (Code::InvalidConfig, ""),
         engine::Error::Drift(_) => (Code::CheckFailed, ""),
         engine::Error::State { .. } => (Code::Io, ""),
@@ -127,9 +172,6 @@ fn of_engine(error: &engine::Error) -> CniError {
         engine::Error::Lease(_) => (Code::Io, ""),
         engine::Error::Incomplete(_) => {
             (Code::RemovalIncomplete, "the record is kept: the next DEL or GC tries again")
-        }
-        engine::Error::UndoFailed { .. } => {
-            (Code::RemovalIncomplete, "the record is kept: the next DEL or GC finishes the job")
         }
     };
     CniError::new(code, error.to_string(), hint)

@@ -1,9 +1,8 @@
 //! `host-local` called by itself, as the IPAM plugin of another program's interface plugin.
 
-use super::{Error, Plan, Plugin};
+use super::{Error, Given, Plan, Plugin, Role};
 use crate::engine::resource::lease::Lease;
 use crate::engine::{Node, Owner, Resource};
-use crate::ipam::Leased;
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
 
@@ -12,7 +11,7 @@ pub struct HostLocalPlugin;
 
 impl Plugin for HostLocalPlugin {
     const TYPE: &'static str = "host-local";
-    const MAKES_LINKS: bool = false;
+    const ROLE: Role = Role::Addresses;
     type Facts = ();
 
     fn configure(request: &Request) -> Result<Self, Error> {
@@ -44,9 +43,9 @@ impl Plugin for HostLocalPlugin {
         _request: &Request,
         _owner: &Owner,
         _facts: &(),
-        lease: Option<&Leased>,
+        given: &Given<'_>,
     ) -> Result<Plan, Error> {
-        let Some(lease) = lease else {
+        let Some(lease) = given.lease else {
             return Ok(Plan { resources: Vec::new(), result: AddResult::default() });
         };
         let addresses = lease.ips.iter().map(|ip| ip.address).collect();
@@ -63,9 +62,5 @@ impl Plugin for HostLocalPlugin {
 
     fn traces(&self, _request: &Request, _owner: &Owner) -> Vec<Resource> {
         Vec::new()
-    }
-
-    fn uses_rules(&self) -> bool {
-        false
     }
 }

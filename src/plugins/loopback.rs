@@ -4,11 +4,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 
-use super::{Error, Plan, Plugin};
+use super::{Error, Given, Plan, Plugin, Role};
 use crate::engine::node::Side;
 use crate::engine::resource::loopback::{Loopback as LoopbackUp, NAME};
 use crate::engine::{Node, Owner, Resource};
-use crate::ipam::Leased;
 use crate::kernel::addr;
 use crate::protocol::request::Request;
 use crate::protocol::result::{AddResult, Interface, IpConfig};
@@ -23,15 +22,11 @@ pub struct Facts {
 
 impl Plugin for Loopback {
     const TYPE: &'static str = "loopback";
-    const MAKES_LINKS: bool = false;
+    const ROLE: Role = Role::Loopback;
     type Facts = Facts;
 
     fn configure(_request: &Request) -> Result<Self, Error> {
         Ok(Self)
-    }
-
-    fn uses_ipam(&self) -> bool {
-        false
     }
 
     fn observe(
@@ -76,9 +71,9 @@ impl Plugin for Loopback {
         request: &Request,
         _owner: &Owner,
         facts: &Facts,
-        _lease: Option<&Leased>,
+        given: &Given<'_>,
     ) -> Result<Plan, Error> {
-        let result = request.config.prev_result.clone().unwrap_or_else(|| AddResult {
+        let result = given.previous.cloned().unwrap_or_else(|| AddResult {
             interfaces: vec![Interface {
                 name: NAME.into(),
                 mac: "00:00:00:00:00:00".into(),
@@ -101,9 +96,5 @@ impl Plugin for Loopback {
 
     fn traces(&self, _request: &Request, _owner: &Owner) -> Vec<Resource> {
         vec![LoopbackUp::default().into()]
-    }
-
-    fn uses_rules(&self) -> bool {
-        false
     }
 }

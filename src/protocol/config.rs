@@ -55,6 +55,10 @@ pub struct NetworkConfig {
     pub bytes: Vec<u8>,
 }
 
+/// The key of the attachments that GC must leave alone, and what some runtimes call it.
+const VALID_ATTACHMENTS: &str = "cni.dev/valid-attachments";
+const ATTACHMENTS: &str = "cni.dev/attachments";
+
 /// One of `cni.dev/valid-attachments`: an attachment that GC must leave alone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub struct ValidAttachment {
@@ -108,6 +112,50 @@ impl NetworkConfig {
         let key: VersionKey = section(&value, &[])?;
         let version = Version::of_configuration(key.cni_version.as_deref())?;
         Self::of_version(version, value, bytes).map_err(|error| error.spoken_in(version))
+    }
+
+    /// The configuration of one entry of a list of plugins, as a runtime derives it (CNI spec 1.1.0,
+    /// section 3, "Deriving request configuration from plugin configuration"): name, version,
+    /// prevResult and valid attachments are the list's, here `outer`; of `runtimeConfig` an entry
+    /// gets what its `capabilities` ask for. `args`, `stateDir` and the log's keys are the list's
+    /// where the entry has none.
+    ///
+    /// # Errors
+    /// As [`NetworkConfig::read`], with paths from the entry.
+    pub fn of_entry(outer: &Self, entry: &Value) -> Result<Self, Error> {
+        let Some(entry) = entry.as_object() else {
+            return Err(Error::Key { path: String::new(), reason: "must be an object".into() });
+        };
+        let mut map = entry.clone();
+        let given = |key: &str| member(&outer.value, key).cloned();
+        for key in ["cniVersion", "name", "prevResult", VALID_ATTACHMENTS, ATTACHMENTS] {
+            map.retain(|known, _| !known.eq_ignore_ascii_case(key));
+            if let Some(value) = given(key) {
+                map.insert(key.to_owned(), value);
+            }
+        }
+        for key in ["args", "stateDir", "logFile", "logLevel"] {
+            if !map.keys().any(|known| known.eq_ignore_ascii_case(key))
+                && let Some(value) = given(key)
+            {
+                map.insert(key.to_owned(), value);
+            }
+        }
+        map.retain(|known, _| !known.eq_ignore_ascii_case("runtimeConfig"));
+        if let Some(Value::Object(runtime)) = given("runtimeConfig") {
+            let asked = |key: &str| {
+                let asked = map.get("capabilities").and_then(|asked| asked.get(key));
+                asked.and_then(Value::as_bool).unwrap_or_default()
+            };
+            let runtime: Map<_, _> = runtime.into_iter().filter(|(key, _)| asked(key)).collect();
+            if !runtime.is_empty() {
+                map.insert("runtimeConfig".to_owned(), Value::Object(runtime));
+            }
+        }
+        let value = Value::Object(map);
+        let bytes = serde_json::to_vec(&value)
+            .map_err(|source| Error::Serialize { what: "the entry", source })?;
+        Self::of_version(outer.version, value, bytes)
     }
 
     /// What VERSION needs of stdin, which is no more than `cniVersion`: bytes that are not a

@@ -4,6 +4,7 @@
 pub mod address;
 pub mod announcement;
 pub mod bridge;
+pub mod foreign;
 pub mod forwarding;
 pub mod gateway;
 pub mod guard;
@@ -121,6 +122,8 @@ resources! {
     Gateway(gateway::Gateway),
     /// Forwarding of a family, shared.
     Forwarding(forwarding::Forwarding),
+    /// What another program's plugin has made.
+    Foreign(foreign::Foreign),
     /// Masquerading of the container's addresses.
     Masquerade(masquerade::Masquerade),
     /// Masquerading by iptables.

@@ -5,14 +5,15 @@ pub mod planning;
 #[cfg(test)]
 mod planning_tests;
 pub mod settings;
+mod unrecorded;
 
 use crate::engine::resource::{pod_link::PodLink, veth::Veth};
 use crate::engine::{Node, Owner, Resource};
-use crate::ipam::Leased;
+use crate::kernel::{self, masquerade};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
 
-use super::{Error, Plan, Plugin};
+use super::{Error, Given, Plan, Plugin, Role};
 use facts::Facts;
 use settings::Settings;
 
@@ -23,7 +24,7 @@ pub struct Bridge {
 
 impl Plugin for Bridge {
     const TYPE: &'static str = "bridge";
-    const MAKES_LINKS: bool = true;
+    const ROLE: Role = Role::Interface;
     type Facts = Facts;
 
     fn configure(request: &Request) -> Result<Self, Error> {
@@ -48,9 +49,9 @@ impl Plugin for Bridge {
         request: &Request,
         owner: &Owner,
         facts: &Facts,
-        lease: Option<&Leased>,
+        given: &Given<'_>,
     ) -> Result<Plan, Error> {
-        planning::plan(&self.settings, request, owner, facts, lease)
+        planning::plan(&self.settings, request, owner, facts, given.lease)
     }
 
     fn attached(&self, request: &Request, result: &AddResult) -> Result<Facts, Error> {
@@ -75,6 +76,36 @@ impl Plugin for Bridge {
         ]
     }
 
+    fn remove_unrecorded(
+        &self,
+        _request: &Request,
+        owner: &Owner,
+        node: &mut Node<'_>,
+    ) -> Result<(), Error> {
+        if self.uses_rules() { unrecorded::remove_rules_of(owner, node) } else { Ok(()) }
+    }
+
+    fn collect(
+        &self,
+        _request: &Request,
+        node: &mut Node<'_>,
+        is_stale: &dyn Fn(&str) -> bool,
+    ) -> Result<(), Error> {
+        let links = unrecorded::remove_links(node, is_stale);
+        let rules =
+            if self.uses_rules() { unrecorded::remove_rules(node, is_stale) } else { Ok(()) };
+        links.and(rules)
+    }
+
+    fn probe(&self, node: &mut Node<'_>) -> Result<(), Error> {
+        if self.uses_rules() {
+            masquerade::entries(node.nft()?).map_err(kernel::Error::from)?;
+        }
+        Ok(())
+    }
+}
+
+impl Bridge {
     fn uses_rules(&self) -> bool {
         self.settings.ip_masq || self.settings.macspoofchk
     }

@@ -1,5 +1,5 @@
-//! Foreign plugins that hand out addresses: finding and running them as the CNI spec 1.1.0,
-//! section 4, says.
+//! Foreign plugins, which hand out addresses or have a place in a chain: finding and running them
+//! as the CNI spec 1.1.0, section 4, says.
 //!
 //! A delegated plugin gets the environment of this process with CNI_COMMAND set to the verb, the
 //! whole network configuration on stdin, and this process's stderr. It runs in the calling thread's
@@ -18,7 +18,7 @@ use crate::protocol::error::CniError;
 use crate::protocol::names::{self, NameError};
 use crate::protocol::request::Verb;
 
-pub use running::run;
+pub use running::{run, run_with};
 
 /// The most that a plugin may print on stdout, in bytes.
 pub const OUTPUT_MAX: usize = 1 << 20;
@@ -167,7 +167,11 @@ pub fn add(plugin: &Path, stdin: &[u8]) -> Result<Value, Error> {
     })
 }
 
-fn parse_result(plugin: &Path, output: &[u8]) -> Result<Value, Error> {
+/// Reads what a plugin printed at ADD.
+///
+/// # Errors
+/// [`Error::Garbled`] when it is no object.
+pub fn parse_result(plugin: &Path, output: &[u8]) -> Result<Value, Error> {
     let problem = match serde_json::from_slice(output) {
         Ok(result @ Value::Object(_)) => return Ok(result),
         Ok(_) => "not an object".to_owned(),

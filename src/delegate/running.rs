@@ -1,5 +1,6 @@
 //! One run of a plugin, from start to answer.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
@@ -35,7 +36,20 @@ const EXCERPT: usize = 200;
 /// [`Error::Start`], [`Error::Pipe`], [`Error::Failed`] with the plugin's own error,
 /// [`Error::Silent`], [`Error::Killed`], [`Error::Garbled`] and [`Error::TooLong`].
 pub fn run(verb: Verb, plugin: &Path, stdin: &[u8]) -> Result<Vec<u8>, Error> {
-    let mut running = Running(start(verb, plugin)?);
+    run_with(verb, plugin, stdin, &BTreeMap::new())
+}
+
+/// As [`run`], with variables set that this process may have otherwise, or not at all.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    verb: Verb,
+    plugin: &Path,
+    stdin: &[u8],
+    environment: &BTreeMap<String, String>,
+) -> Result<Vec<u8>, Error> {
+    let mut running = Running(start(verb, plugin, environment)?);
     let output = talk(&mut running.0, plugin, stdin)?;
     let status = running.0.wait().map_err(|source| pipe(plugin, "wait for its end", source))?;
     if status.success() { Ok(output) } else { Err(failure(plugin, status, &output)) }
@@ -52,9 +66,14 @@ impl Drop for Running {
     }
 }
 
-fn start(verb: Verb, plugin: &Path) -> Result<Child, Error> {
+fn start(
+    verb: Verb,
+    plugin: &Path,
+    environment: &BTreeMap<String, String>,
+) -> Result<Child, Error> {
     let mut command = Command::new(plugin);
     command
+        .envs(environment)
         .env("CNI_COMMAND", verb.as_str())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
