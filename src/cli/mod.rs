@@ -1,5 +1,6 @@
 //! What people run; see `causeway --help`.
 
+pub mod fuse;
 pub mod netns;
 
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ const EXAMPLES: &str = "\
 Examples:
   causeway netns add blue          make a network namespace, as `ip netns` does
   causeway netns exec blue ip a    run a command inside
+  causeway fuse 10-net.conflist    have one process run the whole list
 
 What an ADD would do, without doing it (configuration on stdin):
   CNI_COMMAND=ADD CNI_CONTAINERID=try CNI_NETNS=/run/netns/blue CNI_IFNAME=eth0 \\
@@ -28,6 +30,10 @@ What an ADD would do, without doing it (configuration on stdin):
 enum Command {
     /// Make, list, enter and delete network namespaces.
     Netns(netns::Netns),
+    /// Put all plugins of a configuration list into one, which runs them in one process
+    Fuse(fuse::Fuse),
+    /// Give every plugin of a fused configuration list its own entry again
+    Unfuse(fuse::Fuse),
 }
 
 /// Runs the command that the arguments name. Prints its own errors, to stderr.
@@ -40,7 +46,9 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode 
         }
     };
     let done = match arguments.command {
-        Command::Netns(netns) => netns.run(),
+        Command::Netns(netns) => netns.run().map_err(|error| error.to_string()),
+        Command::Fuse(fuse) => fuse.fuse().map_err(|error| error.to_string()),
+        Command::Unfuse(fuse) => fuse.unfuse().map_err(|error| error.to_string()),
     };
     done.unwrap_or_else(|error| {
         eprintln!("causeway: {error}");

@@ -118,6 +118,20 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request for nothing in particular, to see what plugins make of a configuration.
+    pub fn of_configuration(config: NetworkConfig) -> Self {
+        Self {
+            verb: Verb::Status,
+            container_id: String::new(),
+            netns: None,
+            ifname: String::new(),
+            args: Args::default(),
+            path: Vec::new(),
+            netns_override: false,
+            config,
+        }
+    }
+
     /// Reads a call: the environment first, and stdin only if that is in order, so that a person
     /// who forgets a variable is told so at once.
     ///

@@ -46,9 +46,9 @@ impl Kind for Foreign {
     fn verify(&self, _node: &mut Node<'_>) -> Result<Vec<String>, Error> {
         match self.ask(Verb::Check) {
             Ok(_) => Ok(Vec::new()),
-            Err(Error::Delegate(delegate::Error::Failed { plugin, error })) => {
-                Ok(vec![format!("plugin {plugin}: {error}")])
-            }
+            Err(Error::Delegate(
+                error @ (delegate::Error::Failed { .. } | delegate::Error::Silent { .. }),
+            )) => Ok(vec![error.to_string()]),
             Err(error) => Err(error),
         }
     }
