@@ -28,7 +28,13 @@ pub enum Error {
     Differs(&'static str),
     /// The plugins refuse it.
     #[error(transparent)]
-    Refused(#[from] plugins::Error),
+    Refused(#[from] Box<plugins::Error>),
+}
+
+impl From<plugins::Error> for Error {
+    fn from(error: plugins::Error) -> Self {
+        Self::Refused(Box::new(error))
+    }
 }
 
 /// A rewritten list, and what was done to it, one line each.
