@@ -14,6 +14,7 @@ use crate::Error;
 const REPORT: &str = "/run/stopwatch";
 
 /// What is to be executed.
+#[derive(Clone)]
 pub struct Call {
     /// Whose it is, for messages.
     pub who: String,
@@ -25,8 +26,8 @@ pub struct Call {
     pub stdin: String,
 }
 
-/// What one call took.
-#[derive(Debug, Clone, Copy)]
+/// What one call, or the calls for a list, took.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Measured {
     /// From just before the process was made until it was reaped.
     pub wall: Duration,
@@ -34,6 +35,15 @@ pub struct Measured {
     pub cpu: Duration,
     /// Of the largest process.
     pub peak_rss_kib: u64,
+}
+
+impl Measured {
+    /// Adds what a further call took.
+    pub fn add(&mut self, other: Self) {
+        self.wall += other.wall;
+        self.cpu += other.cpu;
+        self.peak_rss_kib = self.peak_rss_kib.max(other.peak_rss_kib);
+    }
 }
 
 impl Call {

@@ -21,6 +21,7 @@ const BRIDGE: Shape =
     Shape { kind: Kind::Bridge, masquerade: false, dual_stack: false, prefix: 16 };
 const MASQUERADE: Shape = Shape { masquerade: true, ..BRIDGE };
 const DUAL_STACK: Shape = Shape { dual_stack: true, ..BRIDGE };
+const CHAIN: Shape = Shape { kind: Kind::Chain, ..MASQUERADE };
 const IPAM: Shape = Shape { kind: Kind::HostLocal, ..BRIDGE };
 
 const LIFE: &[Verb] = &[Verb::Add, Verb::Check, Verb::Del];
@@ -38,6 +39,12 @@ pub fn all(with_density: bool) -> Vec<Case> {
         case("bridge", "default gateway, host-local with an IPv4 /16", BRIDGE, LIFE),
         case("bridge-masq", "the same with ipMasq", MASQUERADE, LIFE),
         case("bridge-dual", "the same without ipMasq, with an IPv6 /64", DUAL_STACK, LIFE),
+        case(
+            "chain",
+            "bridge with ipMasq, portmap (2 ports), firewall, bandwidth both ways, tuning",
+            CHAIN,
+            LIFE,
+        ),
         ipam("ipam", "host-local alone, IPv4 /16, no leases", 0),
         ipam("ipam-1k", "with 1,000 leases of others", 1_000),
         ipam("ipam-10k", "with 10,000 leases of others", 10_000),
@@ -60,6 +67,7 @@ pub fn all(with_density: bool) -> Vec<Case> {
             dense("density-500", "bridge, with 500 pods attached", BRIDGE, 500),
             dense("density-masq-100", "ipMasq, with 100 pods attached", MASQUERADE, 100),
             dense("density-masq-500", "ipMasq, with 500 pods attached", MASQUERADE, 500),
+            dense("density-chain-500", "the chain, with 500 pods attached", CHAIN, 500),
         ]);
     }
     cases

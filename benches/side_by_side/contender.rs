@@ -39,7 +39,18 @@ pub struct Contender {
     pub path: PathBuf,
     /// What it says of its version.
     pub version: String,
-    is_floor: bool,
+    manner: Manner,
+}
+
+/// How a contender is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// Each plugin of a list by itself, as a runtime does.
+    Each,
+    /// One plugin for the whole list.
+    AsOne,
+    /// No plugin at all.
+    Floor,
 }
 
 impl Contender {
@@ -54,7 +65,17 @@ impl Contender {
                 return Err(Error::io(format!("find {}", program.display()))(error));
             }
         }
-        Ok(Self { name, version: version(&path.join("bridge")), path, is_floor: false })
+        Ok(Self { name, version: version(&path.join("bridge")), path, manner: Manner::Each })
+    }
+
+    /// The same plugins with a list of them as one.
+    pub fn fused(&self) -> Self {
+        Self {
+            name: "fused",
+            path: self.path.clone(),
+            version: self.version.clone(),
+            manner: Manner::AsOne,
+        }
     }
 
     /// The bare program in a directory.
@@ -63,22 +84,43 @@ impl Contender {
             .join("floor")
             .canonicalize()
             .map_err(Error::io(format!("find floor in {}", directory.display())))?;
-        Ok(Self { name: "floor", path, version: "benches/floor.c".to_owned(), is_floor: true })
+        Ok(Self {
+            name: "floor",
+            path,
+            version: "benches/floor.c".to_owned(),
+            manner: Manner::Floor,
+        })
+    }
+
+    /// Whether a network of this kind tells it from the others.
+    pub fn takes_part(&self, kind: Kind) -> bool {
+        match self.manner {
+            Manner::Each => true,
+            Manner::AsOne => kind == Kind::Chain,
+            // Nothing bare does what a chain does.
+            Manner::Floor => kind != Kind::Chain,
+        }
     }
 
     /// Whether the bridge must be made for it.
     pub fn needs_bridge(&self) -> bool {
-        self.is_floor
+        self.manner == Manner::Floor
     }
 
     /// Whether it hands out addresses.
     pub fn has_leases(&self) -> bool {
-        !self.is_floor
+        self.manner != Manner::Floor
     }
 
-    /// The call for a verb. The floor under everything but ADD and DEL of a bridge is a process
-    /// that does nothing.
-    pub fn call(&self, verb: Verb, network: &Network, pod: &Pod) -> Call {
+    /// Makes the calls for a verb, as a runtime would for the whole list, and gives the last answer.
+    /// The floor under everything but ADD and DEL of a bridge is a process that does nothing.
+    pub fn perform(
+        &self,
+        verb: Verb,
+        network: &Network,
+        pod: &Pod,
+        make: &mut dyn FnMut(&Call) -> Result<String, Error>,
+    ) -> Result<String, Error> {
         let call = Call {
             who: self.name.to_owned(),
             verb: verb.name(),
@@ -87,37 +129,42 @@ impl Contender {
             environment: Vec::new(),
             stdin: String::new(),
         };
-        if self.is_floor {
-            return Call { arguments: floor_arguments(verb, network, pod), ..call };
+        if self.manner == Manner::Floor {
+            return make(&Call { arguments: floor_arguments(verb, network, pod), ..call });
         }
-        let program = match network.shape.kind {
-            Kind::Bridge => "bridge",
-            Kind::HostLocal => "host-local",
-        };
-        let mut environment = vec![
-            ("CNI_COMMAND", verb.name().to_owned()),
-            ("CNI_PATH", self.path.to_string_lossy().into_owned()),
-            ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
-        ];
-        let mut configuration = network.configuration();
-        if verb == Verb::Version {
-            configuration = json!({ "cniVersion": "1.0.0" });
-        } else {
-            environment.push(("CNI_CONTAINERID", pod.container_id.clone()));
-            environment.push(("CNI_NETNS", pod.netns.clone()));
-            environment.push(("CNI_IFNAME", IFNAME.to_owned()));
+        let mut configurations = network.configurations(pod, self.manner == Manner::AsOne);
+        match verb {
+            Verb::Del => configurations.reverse(),
+            Verb::Version => configurations = vec![json!({ "cniVersion": "1.0.0" })],
+            Verb::Add | Verb::Check => {}
         }
-        if matches!(verb, Verb::Check | Verb::Del)
-            && let Value::Object(keys) = &mut configuration
-        {
-            keys.insert("prevResult".to_owned(), pod.result.clone());
+        let mut previous = pod.result.clone();
+        let mut answer = String::new();
+        for mut configuration in configurations {
+            let mut environment = vec![
+                ("CNI_COMMAND", verb.name().to_owned()),
+                ("CNI_PATH", self.path.to_string_lossy().into_owned()),
+                ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+            ];
+            if verb != Verb::Version {
+                environment.push(("CNI_CONTAINERID", pod.container_id.clone()));
+                environment.push(("CNI_NETNS", pod.netns.clone()));
+                environment.push(("CNI_IFNAME", IFNAME.to_owned()));
+            }
+            let program = configuration.get("type").and_then(Value::as_str).unwrap_or("bridge");
+            let program = self.path.join(program);
+            if !previous.is_null()
+                && let Value::Object(keys) = &mut configuration
+            {
+                keys.insert("prevResult".to_owned(), previous.clone());
+            }
+            let stdin = configuration.to_string();
+            answer = make(&Call { program, environment, stdin, ..call.clone() })?;
+            if verb == Verb::Add {
+                previous = serde_json::from_str(&answer).unwrap_or(Value::Null);
+            }
         }
-        Call {
-            program: self.path.join(program),
-            environment,
-            stdin: configuration.to_string(),
-            ..call
-        }
+        Ok(answer)
     }
 }
 

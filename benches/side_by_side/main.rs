@@ -126,8 +126,10 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         limit: Duration::from_secs(if arguments.quick { 3 } else { arguments.seconds_per_case }),
         trace: arguments.syscalls,
     };
+    let causeway = Contender::plugins("causeway", &arguments.causeway)?;
     let contenders = [
-        Contender::plugins("causeway", &arguments.causeway)?,
+        causeway.fused(),
+        causeway,
         Contender::plugins("reference", &arguments.reference)?,
         Contender::floor(&arguments.programs)?,
     ];

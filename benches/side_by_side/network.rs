@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 /// What a case asks of a network.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
-    /// A bridge, or address management alone.
+    /// What makes it.
     pub kind: Kind,
     pub masquerade: bool,
     /// IPv6 beside IPv4.
@@ -16,8 +16,12 @@ pub struct Shape {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// A bridge plugin alone.
     Bridge,
+    /// Address management alone.
     HostLocal,
+    /// The usual list: bridge, portmap, firewall, bandwidth, tuning.
+    Chain,
 }
 
 /// A network of one contender.
@@ -47,8 +51,64 @@ impl Network {
         Self { shape, name: format!("net-{who}"), bridge: format!("br-{who}"), number }
     }
 
-    /// The configuration as a runtime passes it.
-    pub fn configuration(&self) -> Value {
+    /// The configurations as a runtime passes them, one for each plugin, or one for all.
+    pub fn configurations(&self, pod: &Pod, as_one: bool) -> Vec<Value> {
+        let with = |mut entry: Value| {
+            if let Value::Object(keys) = &mut entry {
+                keys.insert("cniVersion".to_owned(), json!("1.0.0"));
+                keys.insert("name".to_owned(), json!(self.name));
+            }
+            entry
+        };
+        if self.shape.kind != Kind::Chain {
+            return vec![with(self.first_plugin())];
+        }
+        let ports = [0, 1].map(|one| {
+            json!({ "hostPort": self.port(pod) + one, "containerPort": 80 + one, "protocol": "tcp" })
+        });
+        let limits = json!({
+            "ingressRate": 100_000_000, "ingressBurst": 1_000_000,
+            "egressRate": 100_000_000, "egressBurst": 1_000_000,
+        });
+        let asked = |key: &str| json!({ key: true });
+        let entries = [
+            (self.first_plugin(), None),
+            (
+                json!({ "type": "portmap", "capabilities": asked("portMappings") }),
+                Some(json!({ "portMappings": ports })),
+            ),
+            (json!({ "type": "firewall", "backend": "nftables" }), None),
+            (
+                json!({ "type": "bandwidth", "capabilities": asked("bandwidth") }),
+                Some(json!({ "bandwidth": limits })),
+            ),
+            (
+                json!({ "type": "tuning", "sysctl": { "net.core.somaxconn": "512" }, "mtu": 1400 }),
+                None,
+            ),
+        ];
+        if as_one {
+            let plugins: Vec<_> = entries.into_iter().map(|(entry, _)| entry).collect();
+            let runtime = json!({ "portMappings": ports, "bandwidth": limits });
+            return vec![with(json!({
+                "type": "causeway", "plugins": plugins, "runtimeConfig": runtime,
+            }))];
+        }
+        let each = entries.into_iter().map(|(mut entry, runtime)| {
+            if let (Value::Object(keys), Some(runtime)) = (&mut entry, runtime) {
+                keys.insert("runtimeConfig".to_owned(), runtime);
+            }
+            with(entry)
+        });
+        each.collect()
+    }
+
+    /// The first host port of a pod. No two pods of a case share one.
+    fn port(&self, pod: &Pod) -> usize {
+        4000 + usize::from(self.number) * 10_000 + pod.number * 2
+    }
+
+    fn first_plugin(&self) -> Value {
         let Self { number, shape, .. } = self;
         let mut ranges = vec![json!([{ "subnet": format!("10.{number}.0.0/{}", shape.prefix) }])];
         if shape.dual_stack {
@@ -56,12 +116,10 @@ impl Network {
         }
         let ipam = json!({ "type": "host-local", "ranges": ranges });
         match shape.kind {
-            Kind::HostLocal => json!({
-                "cniVersion": "1.0.0", "name": self.name, "type": "host-local", "ipam": ipam,
-            }),
-            Kind::Bridge => json!({
-                "cniVersion": "1.0.0", "name": self.name, "type": "bridge", "bridge": self.bridge,
-                "isDefaultGateway": true, "ipMasq": shape.masquerade, "ipam": ipam,
+            Kind::HostLocal => json!({ "type": "host-local", "ipam": ipam }),
+            Kind::Bridge | Kind::Chain => json!({
+                "type": "bridge", "bridge": self.bridge, "isDefaultGateway": true,
+                "ipMasq": shape.masquerade, "ipam": ipam,
             }),
         }
     }

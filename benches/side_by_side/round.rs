@@ -43,12 +43,27 @@ impl Entrant<'_> {
     fn next_pod(&mut self, host: &Host) -> Result<Pod, Error> {
         let container_id = format!("{}-{}", self.contender.name, self.pods);
         let netns = match self.network.shape.kind {
-            Kind::Bridge => host.make_pod_namespace(&container_id)?,
+            Kind::Bridge | Kind::Chain => host.make_pod_namespace(&container_id)?,
             Kind::HostLocal => self.idle_netns.clone(),
         };
         let pod = Pod { number: self.pods, container_id, netns, result: Value::Null };
         self.pods += 1;
         Ok(pod)
+    }
+
+    fn measure(
+        &self,
+        verb: Verb,
+        pod: &Pod,
+        stopwatch: &Path,
+    ) -> Result<(Measured, String), Error> {
+        let mut all = Measured::default();
+        let answer = self.contender.perform(verb, &self.network, pod, &mut |call| {
+            let (one, answer) = call.measure(stopwatch)?;
+            all.add(one);
+            Ok(answer)
+        })?;
+        Ok((all, answer))
     }
 
     fn check_reach(&self, host: &Host, pod: &Pod) -> Result<(), Error> {
@@ -69,6 +84,9 @@ pub fn run(
     effort: &Effort,
 ) -> Result<Vec<Row>, Error> {
     let host = Host::new()?;
+    let contenders: Vec<_> =
+        contenders.iter().filter(|one| one.takes_part(case.shape.kind)).collect();
+    let contenders = contenders.as_slice();
     let mut entrants = enter(case, contenders, &host, stopwatch)?;
     let mut rows: Vec<Row> = Vec::new();
     for &verb in case.verbs {
@@ -98,12 +116,11 @@ pub fn run(
                 let (Some(entrant), Some(pod)) = (entrants.get(whose), pods.get_mut(whose)) else {
                     continue;
                 };
-                let call = entrant.contender.call(verb, &entrant.network, pod);
                 thread::sleep(PAUSE);
-                let (measured, answer) = call.measure(stopwatch)?;
+                let (measured, answer) = entrant.measure(verb, pod, stopwatch)?;
                 if verb == Verb::Add {
                     pod.result = serde_json::from_str(&answer).unwrap_or(Value::Null);
-                    if round == 0 && case.shape.kind == Kind::Bridge {
+                    if round == 0 && case.shape.kind != Kind::HostLocal {
                         entrant.check_reach(&host, pod)?;
                     }
                 }
@@ -125,13 +142,13 @@ pub fn run(
 /// Makes what the case finds there.
 fn enter<'a>(
     case: &Case,
-    contenders: &'a [Contender],
+    contenders: &[&'a Contender],
     host: &Host,
     stopwatch: &Path,
 ) -> Result<Vec<Entrant<'a>>, Error> {
     let idle_netns = host.make_pod_namespace("idle")?;
     let mut entrants = Vec::new();
-    for (contender, number) in contenders.iter().zip(1..) {
+    for (&contender, number) in contenders.iter().zip(1..) {
         let network = Network::new(case.shape, contender.name, number);
         if contender.needs_bridge() && case.shape.kind == Kind::Bridge {
             host.make_bridge(&network)?;
@@ -142,7 +159,7 @@ fn enter<'a>(
         let mut entrant = Entrant { contender, network, idle_netns: idle_netns.clone(), pods: 0 };
         for _ in 0..case.attached {
             let pod = entrant.next_pod(host)?;
-            contender.call(Verb::Add, &entrant.network, &pod).measure(stopwatch)?;
+            entrant.measure(Verb::Add, &pod, stopwatch)?;
         }
         entrants.push(entrant);
     }
@@ -159,8 +176,12 @@ fn count(
     for entrant in entrants {
         let mut pod = entrant.next_pod(host)?;
         for &verb in case.verbs {
-            let call = entrant.contender.call(verb, &entrant.network, &pod);
-            let (counted, answer) = trace::count(&call)?;
+            let mut counted = Counted::default();
+            let answer = entrant.contender.perform(verb, &entrant.network, &pod, &mut |call| {
+                let (one, answer) = trace::count(call)?;
+                counted.add(one);
+                Ok(answer)
+            })?;
             if verb == Verb::Add {
                 pod.result = serde_json::from_str(&answer).unwrap_or(Value::Null);
             }

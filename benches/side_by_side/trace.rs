@@ -9,13 +9,22 @@ use crate::call::Call;
 const LOG: &str = "/run/strace";
 
 /// What a call and its descendants did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counted {
     /// Including the first one.
     pub processes: usize,
     /// Beyond the first of each process.
     pub threads: usize,
     pub system_calls: usize,
+}
+
+impl Counted {
+    /// Adds what a further call did.
+    pub fn add(&mut self, other: Self) {
+        self.processes += other.processes;
+        self.threads += other.threads;
+        self.system_calls += other.system_calls;
+    }
 }
 
 /// Executes the call under strace; gives its answer, too.
