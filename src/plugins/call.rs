@@ -1,6 +1,6 @@
 //! A call by a runtime: which plugins it is for, and what every verb needs of it (CNI spec 1.1.0,
-//! section 2). ADD is in [`super::attach`], DEL and GC are in [`super::detach`] and
-//! [`super::collect`].
+//! section 2). ADD is in `attach`, DEL and GC are in `detach` and
+//! `collect`.
 
 use std::io;
 use std::path::Path;
