@@ -3,14 +3,12 @@
 //!
 //! Chain names and comments are theirs, so that either side removes what the other has made.
 
-use std::io::Write;
 use std::net::IpAddr;
-use std::process::{Command, Stdio};
 
 use ipnetwork::IpNetwork;
 
 use super::{Error, Node, Owner};
-use crate::kernel::{self, legacy};
+use crate::kernel::{self, iptables, legacy};
 
 /// Removes the masquerading rules and the spoofing check of an attachment, whichever backend made
 /// them; none is fine.
@@ -56,8 +54,8 @@ pub fn add_masquerade(owner: &Owner, addresses: &[IpNetwork]) -> Result<(), Erro
         if family.is_empty() {
             continue;
         }
-        let program = if v6 { "ip6tables-restore" } else { "iptables-restore" };
-        run(program, &rules(owner, &family, v6))?;
+        let restore = if v6 { iptables::Family::Ipv6 } else { iptables::Family::Ipv4 };
+        restore.restore(&rules(owner, &family, v6), "ipMasqBackend \"iptables\"")?;
     }
     Ok(())
 }
@@ -79,29 +77,4 @@ fn rules(owner: &Owner, addresses: &[&IpNetwork], v6: bool) -> String {
     }
     text.push_str("COMMIT\n");
     text
-}
-
-fn run(program: &str, input: &str) -> Result<(), Error> {
-    let failed = |problem: String| {
-        Error::Kernel(kernel::Error::Missing {
-            feature: format!("a working {program} ({problem})"),
-            needed_for: "ipMasqBackend \"iptables\"".into(),
-        })
-    };
-    let mut child = Command::new(program)
-        .args(["--noflush", "--wait"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| failed(error.to_string()))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // The program says itself what is wrong if it stops reading.
-        let _ = stdin.write_all(input.as_bytes());
-    }
-    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }

@@ -59,6 +59,26 @@ pub enum Error {
         /// The configuration key or function that needs it.
         needed_for: String,
     },
+    /// A program that the configuration asks for is not there.
+    #[error(
+        "{needed_for} needs the program {program}, which is not in PATH; install Debian's package {package} or the like"
+    )]
+    NoProgram {
+        /// The program's name.
+        program: String,
+        /// The package that has it.
+        package: &'static str,
+        /// The configuration key that asks for it.
+        needed_for: String,
+    },
+    /// A program that the configuration asks for failed.
+    #[error("{program} failed: {problem}; run it by hand to see why")]
+    Program {
+        /// The program's name.
+        program: String,
+        /// What it said, or why it could not be run.
+        problem: String,
+    },
     /// Something that the kernel does in its own time did not happen within the limit.
     #[error("{0}")]
     TimedOut(String),

@@ -250,7 +250,8 @@ fn in_nat(family: Family, chain: impl Into<Name>) -> ChainName {
     ChainName { family, table: "nat".into(), chain: chain.into() }
 }
 
-fn sha512(text: &str) -> String {
+/// SHA-512 in hex digits, from which the reference plugins make names.
+pub fn sha512(text: &str) -> String {
     let mut hex = String::with_capacity(128);
     for byte in Sha512::digest(text.as_bytes()) {
         // Writing into a String cannot fail.

@@ -8,6 +8,7 @@ pub mod announce;
 pub mod answer;
 pub mod attr;
 pub mod error;
+pub mod iptables;
 pub mod legacy;
 pub mod link;
 pub mod mac;

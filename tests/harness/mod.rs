@@ -280,7 +280,9 @@ fn lay_out_plugins() {
             }
         }
     }
-    for name in ["bridge", "host-local", "loopback"] {
+    for name in
+        ["bridge", "host-local", "loopback", "portmap", "firewall", "bandwidth", "tuning", "sbr"]
+    {
         link("reference", name, &Path::new(REFERENCE_DIR).join(name));
     }
 }

@@ -1,0 +1,95 @@
+//! iptables by its own programs, for operators who choose it: whole changes in one run of
+//! `iptables-restore` per family.
+
+use std::io::{ErrorKind, Write};
+use std::process::{Command, Output, Stdio};
+
+use super::Error;
+
+/// Of which family rules are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// `iptables`.
+    Ipv4,
+    /// `ip6tables`.
+    Ipv6,
+}
+
+/// Both, in the order they are worked on.
+pub const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
+
+impl Family {
+    /// The family of an address.
+    pub fn of(address: std::net::IpAddr) -> Self {
+        if address.is_ipv4() { Self::Ipv4 } else { Self::Ipv6 }
+    }
+
+    /// The name of the program that does `work`: "restore", "save".
+    fn program(self, work: &str) -> String {
+        let family = if self == Self::Ipv4 { "iptables" } else { "ip6tables" };
+        format!("{family}-{work}")
+    }
+
+    /// Carries out `input` in one run of iptables-restore that keeps everything it does not name,
+    /// and waits for other runs. `needed_for` is the key of the configuration that asks for it.
+    ///
+    /// A line `:CHAIN - [0:0]` makes a chain, and empties one that is there.
+    ///
+    /// # Errors
+    /// [`Error::NoProgram`] when the program is not there; [`Error::Program`] when it refuses, in
+    /// which case nothing is changed.
+    pub fn restore(self, input: &str, needed_for: &str) -> Result<(), Error> {
+        let program = self.program("restore");
+        run(&program, &["--noflush", "--wait"], Some(input), needed_for)?;
+        Ok(())
+    }
+
+    /// What iptables-save prints of one table.
+    ///
+    /// # Errors
+    /// As [`Self::restore`].
+    pub fn save(self, table: &str, needed_for: &str) -> Result<String, Error> {
+        let output = run(&self.program("save"), &["-t", table], None, needed_for)?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Makes sure that the program is there, before anything is changed.
+    ///
+    /// # Errors
+    /// [`Error::NoProgram`].
+    pub fn require(self, needed_for: &str) -> Result<(), Error> {
+        run(&self.program("restore"), &["--version"], None, needed_for).map(|_| ())
+    }
+}
+
+fn run(
+    program: &str,
+    arguments: &[&str],
+    input: Option<&str>,
+    needed_for: &str,
+) -> Result<Output, Error> {
+    let failed = |problem: String| Error::Program { program: program.to_owned(), problem };
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::NoProgram {
+                program: program.to_owned(),
+                package: "iptables",
+                needed_for: needed_for.to_owned(),
+            },
+            _ => failed(error.to_string()),
+        })?;
+    if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
+        // The program says itself what is wrong if it stops reading.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+}
