@@ -23,6 +23,16 @@ pub enum Error {
         /// The extended acknowledgement's text, if any (`NLMSGERR_ATTR_MSG`).
         said: Option<String>,
     },
+    /// What was to be added to a set is there and belongs to another.
+    #[error("{set} already has that element, of {}", owner.as_deref().unwrap_or("an unknown owner"))]
+    Taken {
+        /// The set with its table.
+        set: String,
+        /// The element's key.
+        key: super::Key,
+        /// The comment of what is there.
+        owner: Option<String>,
+    },
     /// The kernel was built or booted without something.
     #[error("this kernel lacks {feature}")]
     Unsupported {

@@ -57,6 +57,16 @@ pub enum Connection {
     Direction = 1,
     Status = 2,
     Mark = 3,
+    DestinationPort = 12,
+}
+
+/// Which way packets of a connection go (`enum ip_conntrack_dir`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Direction {
+    Original = 0,
+    Reply = 1,
 }
 
 /// How values are compared (`enum nft_cmp_ops`).
@@ -146,6 +156,22 @@ pub enum Expr {
         /// Where it goes.
         to: Register,
     },
+    /// Loads something of a connection's packets of one direction, as they are before or after
+    /// addresses are rewritten.
+    Tuple {
+        /// What.
+        key: Connection,
+        /// Of which packets.
+        direction: Direction,
+        /// Where it goes.
+        to: Register,
+    },
+    /// Loads of what type the destination address is in the host's routing: 2 for its own
+    /// (`RTN_LOCAL`).
+    DestinationType {
+        /// Where it goes.
+        to: Register,
+    },
     /// Sets something of the connection, such as its mark.
     SetConnection {
         /// What.
@@ -212,6 +238,10 @@ pub enum Expr {
 }
 
 const LOOKUP_ABSENT: u32 = 1;
+/// `NFT_FIB_RESULT_ADDRTYPE`.
+const FIB_ADDRESS_TYPE: u32 = 3;
+/// `NFTA_FIB_F_DADDR`.
+const FIB_OF_DESTINATION: u32 = 2;
 
 impl Expr {
     /// The kernel's name for it; its module is `nft_` and the name, or part of nf_tables itself.
@@ -219,7 +249,8 @@ impl Expr {
         match self {
             Self::Payload { .. } => "payload",
             Self::Meta { .. } | Self::SetMeta { .. } => "meta",
-            Self::Connection { .. } | Self::SetConnection { .. } => "ct",
+            Self::Connection { .. } | Self::SetConnection { .. } | Self::Tuple { .. } => "ct",
+            Self::DestinationType { .. } => "fib",
             Self::Compare { .. } => "cmp",
             Self::Bitwise { .. } => "bitwise",
             Self::Lookup { .. } => "lookup",
@@ -259,6 +290,16 @@ impl Expr {
             Self::Connection { key, to } => {
                 writer.u32(2, *key as u32);
                 writer.u32(1, to.0);
+            }
+            Self::Tuple { key, direction, to } => {
+                writer.u32(2, *key as u32);
+                writer.u32(1, to.0);
+                writer.bytes(3, &[*direction as u8]);
+            }
+            Self::DestinationType { to } => {
+                writer.u32(1, to.0);
+                writer.u32(2, FIB_ADDRESS_TYPE);
+                writer.u32(3, FIB_OF_DESTINATION);
             }
             Self::SetConnection { key, from } => {
                 writer.u32(2, *key as u32);

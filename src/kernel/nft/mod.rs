@@ -8,7 +8,7 @@
 //! Where a line of code lives: [`super::attr`] writes and reads attributes, [`message`] frames messages,
 //! [`table`] describes tables, chains and rules, [`set`] sets and their elements, [`expr`] what
 //! rules are made of and [`phrase`] what several of them say together, [`userdata`] comments,
-//! [`transaction`] commits, [`query`] asks and [`found`] reads what is there.
+//! [`transaction`] commits, `settle` says how to go on after a refusal, [`query`] asks and [`found`] reads what is there.
 
 mod attribute;
 pub mod error;
@@ -18,6 +18,7 @@ pub mod message;
 pub mod phrase;
 pub mod query;
 pub mod set;
+mod settle;
 pub mod socket;
 pub mod table;
 pub mod transaction;

@@ -13,10 +13,10 @@
 use nix::errno::Errno;
 
 use super::error::Error;
-use super::query::no_nf_tables;
 use super::set::{self, Element, Key, SetName};
+use super::settle::{Progress, Purpose, Refusal, settle};
 use super::socket::{Received, Socket};
-use super::table::{self, Base, ChainName, Part};
+use super::table::{self, Base, ChainName};
 use crate::kernel::answer::{Answer, Said, split};
 
 /// How often a transaction is sent at most. Each refusal settles at least one message, and an
@@ -27,14 +27,22 @@ const ATTEMPTS: usize = 32;
 /// verb costs one transaction.
 #[derive(Default)]
 pub struct Change {
-    bases: Vec<(SetName, Box<dyn Fn() -> Base + Send>)>,
-    additions: Vec<Element>,
-    removals: Vec<Removal>,
+    pub(super) bases: Vec<(SetName, Box<dyn Fn() -> Base + Send>)>,
+    pub(super) additions: Vec<Addition>,
+    pub(super) removals: Vec<Removal>,
+}
+
+/// An element to add.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Addition {
+    pub(super) element: Element,
+    /// Whether one of the same key stays if it is another's.
+    pub(super) exclusive: bool,
 }
 
 /// Something to take away. Nothing here fails because it is already gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Removal {
+pub(super) enum Removal {
     /// An element; with a comment only when the element has the same.
     Element { set: SetName, key: Key, comment: Option<String> },
     /// One rule.
@@ -77,7 +85,13 @@ impl Change {
 
     /// Adds an element. One of the same key that is already there is replaced.
     pub fn add(&mut self, element: Element) {
-        self.additions.push(element);
+        self.additions.push(Addition { element, exclusive: false });
+    }
+
+    /// Adds an element, unless one of the same key and with another comment is there: then nothing
+    /// of the change is done ([`Error::Taken`]).
+    pub fn claim(&mut self, element: Element) {
+        self.additions.push(Addition { element, exclusive: true });
     }
 
     /// Removes an element, whoever it belongs to.
@@ -111,34 +125,6 @@ impl Change {
     }
 }
 
-/// What a message of the transaction was for.
-#[derive(Debug, Clone, Copy)]
-enum Purpose {
-    Frame,
-    Base(usize, Part),
-    Removal(usize),
-    /// Removes what stands in an addition's way.
-    Replaced(usize),
-    Addition(usize),
-}
-
-/// One refused message.
-struct Refusal {
-    purpose: Purpose,
-    errno: Errno,
-    said: Option<String>,
-}
-
-/// What attempts have learnt.
-struct Progress {
-    /// The bases that are known to be missing.
-    bases: Vec<Base>,
-    /// Removals that are still to be done.
-    removals: Vec<bool>,
-    /// Additions that have to replace an element.
-    replacing: Vec<bool>,
-}
-
 impl Socket {
     /// Carries `change` out, all of it or nothing.
     ///
@@ -167,8 +153,27 @@ impl Socket {
                 return Ok(());
             }
             settle(change, &mut progress, refusals)?;
+            self.respect(change, &progress)?;
         }
         Err(Error::Unsettled { doing: "commit a change".to_owned() })
+    }
+
+    /// Makes sure that what an exclusive addition would replace is its own owner's.
+    fn respect(&mut self, change: &Change, progress: &Progress) -> Result<(), Error> {
+        let claims = change.additions.iter().zip(&progress.replacing);
+        for (Addition { element, .. }, _) in
+            claims.filter(|(addition, replaced)| addition.exclusive && **replaced)
+        {
+            let found = self.element(&element.set, &element.key)?;
+            if let Some(found) = found.filter(|found| found.comment != element.comment) {
+                return Err(Error::Taken {
+                    set: element.set.to_string(),
+                    key: element.key.clone(),
+                    owner: found.comment,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Which removals are worth sending: elements are looked at first.
@@ -233,7 +238,7 @@ impl Socket {
             base.write(messages, set_id, |_, part| purposes.push(Purpose::Base(place, part)));
             set_id = set_id.saturating_add(u32::try_from(base.sets.len()).unwrap_or(u32::MAX));
         }
-        for (place, (element, replace)) in
+        for (place, (Addition { element, .. }, replace)) in
             change.additions.iter().zip(&progress.replacing).enumerate()
         {
             if *replace {
@@ -284,83 +289,4 @@ impl Socket {
             }
         }
     }
-}
-
-/// Learns from refusals what the next attempt has to do differently.
-///
-/// # Errors
-/// The first refusal that no other attempt can get around.
-fn settle(change: &Change, progress: &mut Progress, refusals: Vec<Refusal>) -> Result<(), Error> {
-    let mut base_missing = false;
-    let mut fatal = None;
-    for Refusal { purpose, errno, said } in refusals {
-        if matches!(errno, Errno::EAGAIN | Errno::EINTR | Errno::ERESTART) {
-            continue;
-        }
-        match (purpose, errno) {
-            (Purpose::Removal(place), Errno::ENOENT) => clear(&mut progress.removals, place),
-            (Purpose::Replaced(place), Errno::ENOENT) => clear(&mut progress.replacing, place),
-            (Purpose::Addition(place), Errno::EEXIST) => {
-                if let Some(replace) = progress.replacing.get_mut(place) {
-                    *replace = true;
-                }
-            }
-            (Purpose::Addition(_), Errno::ENOENT) if progress.bases.len() < change.bases.len() => {
-                base_missing = true;
-            }
-            (Purpose::Frame, Errno::EOPNOTSUPP) if change.additions.is_empty() => {
-                progress.removals.fill(false);
-            }
-            (purpose, errno) => {
-                fatal.get_or_insert_with(|| refused(change, progress, purpose, errno, said));
-            }
-        }
-    }
-    if base_missing {
-        progress.bases = change.bases.iter().map(|(_, base)| base()).collect();
-    }
-    fatal.map_or(Ok(()), Err)
-}
-
-fn clear(flags: &mut [bool], place: usize) {
-    if let Some(flag) = flags.get_mut(place) {
-        *flag = false;
-    }
-}
-
-/// The error for a message that was refused for good.
-fn refused(
-    change: &Change,
-    progress: &Progress,
-    purpose: Purpose,
-    errno: Errno,
-    said: Option<String>,
-) -> Error {
-    let unknown = matches!(
-        errno,
-        Errno::ENOENT | Errno::EOPNOTSUPP | Errno::EAFNOSUPPORT | Errno::EPROTONOSUPPORT
-    );
-    let doing = match purpose {
-        Purpose::Frame if unknown => return no_nf_tables(),
-        Purpose::Frame => "commit a change".to_owned(),
-        Purpose::Base(place, part) => match progress.bases.get(place) {
-            Some(base) if unknown => {
-                return Error::Unsupported { feature: base.feature(part) };
-            }
-            Some(base) => base.describe(part),
-            None => "make a table".to_owned(),
-        },
-        Purpose::Removal(place) => match change.removals.get(place) {
-            Some(Removal::Element { set, .. }) => format!("remove an element of {set}"),
-            Some(Removal::Rule { chain, handle }) => format!("remove rule {handle} of {chain}"),
-            Some(Removal::Rules { chain }) => format!("empty {chain}"),
-            Some(Removal::Chain { chain }) => format!("remove {chain}"),
-            None => "remove something".to_owned(),
-        },
-        Purpose::Replaced(place) | Purpose::Addition(place) => match change.additions.get(place) {
-            Some(element) => format!("add an element to {}", element.set),
-            None => "add an element".to_owned(),
-        },
-    };
-    Error::Refused { doing, errno, said }
 }
