@@ -120,7 +120,7 @@ pub fn in_use(socket: &mut Socket) -> Result<bool, nft::Error> {
 }
 
 impl FilterTable {
-    /// Reads `chains` in one home.
+    /// Reads `chains` in one home. Without a socket there is no nf_tables.
     ///
     /// # Errors
     /// [`legacy::Error`].
@@ -128,16 +128,26 @@ impl FilterTable {
         family: Family,
         home: Home,
         chains: &[&str],
-        socket: &mut Socket,
+        socket: Option<&mut Socket>,
     ) -> Result<Self, legacy::Error> {
-        let chains = match home {
-            Home::Nft => of_nft(family, chains, socket)?,
-            Home::Legacy if legacy_of(family).has(TABLE) => {
-                of_text(&legacy_of(family).save(TABLE)?, chains)
+        let chains = match (home, socket) {
+            (Home::Nft, Some(socket)) => of_nft(family, chains, socket)?,
+            (Home::Legacy, _) if legacy_of(family).has(TABLE) => {
+                of_text(&legacy_of(family).save(TABLE)?, &|name| chains.contains(&name))
             }
-            Home::Legacy => Vec::new(),
+            _ => Vec::new(),
         };
         Ok(Self { family, chains })
+    }
+
+    /// A table with no chain.
+    pub fn empty(family: Family) -> Self {
+        Self { family, chains: Vec::new() }
+    }
+
+    /// What iptables-save printed, every chain of it.
+    pub fn of_text(family: Family, saved: &str) -> Self {
+        Self { family, chains: of_text(saved, &|_| true) }
     }
 
     /// Whether a chain was there.
@@ -216,12 +226,12 @@ fn of_nft(
 }
 
 /// Reads what iptables-save printed.
-fn of_text(saved: &str, chains: &[&str]) -> Vec<Chain> {
+fn of_text(saved: &str, wanted: &dyn Fn(&str) -> bool) -> Vec<Chain> {
     let mut found: Vec<Chain> = Vec::new();
     for line in saved.lines() {
         if let Some(declared) = line.strip_prefix(':') {
             let name = declared.split(' ').next().unwrap_or_default();
-            if chains.contains(&name) {
+            if wanted(name) {
                 found.push(Chain { name: name.to_owned(), rules: Vec::new() });
             }
         } else if let Some(text) = line.strip_prefix("-A ")
@@ -243,10 +253,9 @@ mod tests {
     #[test]
     fn what_iptables_save_prints_is_read() {
         let saved = include_str!("../../testdata/firewall/filter.iptables-save");
-        let found = of_text(saved, &["FORWARD", "CNI-FORWARD", "CNI-ABSENT"]);
-        let table = FilterTable { family: Family::Ipv4, chains: found };
+        let table = FilterTable::of_text(Family::Ipv4, saved);
         assert!(table.has_chain("CNI-FORWARD") && !table.has_chain("CNI-ABSENT"));
-        assert!(!table.has_chain("CNI-ADMIN"), "it was not asked for");
+        assert!(of_text(saved, &|name| name == "CNI-ADMIN").len() == 1);
         assert_eq!(table.find("FORWARD", &Rule::jump("CNI-FORWARD", "")), Some(1));
         assert_eq!(table.find("FORWARD", &Rule::jump("CNI-OTHER", "")), None);
         let address = Some("10.88.0.2".parse().unwrap());
