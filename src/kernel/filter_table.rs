@@ -62,11 +62,8 @@ struct Chain {
 /// # Errors
 /// [`Error::File`].
 pub fn lock() -> Result<Flock<File>, Error> {
-    let failed = |source: std::io::Error| Error::File {
-        path: LOCK.into(),
-        doing: "take the lock",
-        source,
-    };
+    let failed =
+        |source: std::io::Error| Error::File { path: LOCK.into(), doing: "take the lock", source };
     let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(LOCK);
     Flock::lock(open.map_err(failed)?, FlockArg::LockExclusive)
         .map_err(|(_, errno)| failed(errno.into()))
@@ -101,12 +98,13 @@ pub fn home(family: Family, needed_for: &str) -> Result<Home, Error> {
 /// that has a rule, or drops what no rule decides. Whatever iptables-legacy has counts.
 ///
 /// # Errors
-/// [`nft::Error`]; a kernel without nf_tables has no such chain.
-pub fn in_use(socket: &mut Socket) -> Result<bool, nft::Error> {
+/// [`nft::Error`]; a kernel without nf_tables, which is without a socket too, has no such chain.
+pub fn in_use(socket: Option<&mut Socket>) -> Result<bool, nft::Error> {
+    if super::iptables::FAMILIES.into_iter().any(|family| legacy_of(family).has(TABLE)) {
+        return Ok(true);
+    }
+    let Some(socket) = socket else { return Ok(false) };
     for family in super::iptables::FAMILIES {
-        if legacy_of(family).has(TABLE) {
-            return Ok(true);
-        }
         let forward = chain_name(family, "FORWARD");
         let strict = match socket.chain(&forward) {
             Err(nft::Error::Unsupported { .. }) => continue,

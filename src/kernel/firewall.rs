@@ -103,6 +103,14 @@ pub fn missing(socket: &mut Socket, pods: &[IpAddr], owner: &str) -> Result<Vec<
     Ok(missing)
 }
 
+/// Makes sure that the kernel has nf_tables, before anything is changed.
+///
+/// # Errors
+/// [`Error::Unsupported`], and as [`missing`].
+pub fn probe(socket: &mut Socket) -> Result<(), Error> {
+    socket.have_sets(&[&witness()]).map(drop)
+}
+
 /// Every pod that is let through on this host, for GC. [`remove`] takes an entry's address and owner
 /// as they are.
 ///
@@ -169,11 +177,7 @@ pub fn missing_bridge(
 }
 
 /// The elements of a bridge that are not there.
-fn absent(
-    socket: &mut Socket,
-    bridge: &str,
-    isolated: bool,
-) -> Result<Vec<(SetName, Key)>, Error> {
+fn absent(socket: &mut Socket, bridge: &str, isolated: bool) -> Result<Vec<(SetName, Key)>, Error> {
     let places = bridge_places(bridge, isolated);
     let keys: Vec<_> = places.iter().map(|(set, key)| (set, key)).collect();
     let found = socket.elements(&keys)?;
@@ -195,8 +199,7 @@ fn place(pod: IpAddr) -> (SetName, Key) {
 
 fn bridge_places(bridge: &str, isolated: bool) -> Vec<(SetName, Key)> {
     let pair = || Key::interface(bridge).and_interface(bridge);
-    let mut places =
-        vec![(set_name(BRIDGES), Key::interface(bridge)), (set_name(SAME), pair())];
+    let mut places = vec![(set_name(BRIDGES), Key::interface(bridge)), (set_name(SAME), pair())];
     if isolated {
         places.push((set_name(ISOLATED), pair()));
     }

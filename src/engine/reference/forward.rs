@@ -91,7 +91,10 @@ pub fn remove(addresses: &[IpAddr], node: &mut Node<'_>) -> Result<(), Error> {
             let table = FilterTable::read(family, Home::Legacy, &[PODS], None)?;
             match table.remove(PODS, &rules, &mut node.rules) {
                 Err(error) if attempt < ATTEMPTS => log::debug!("{error}"),
-                removed => break removed?,
+                removed => {
+                    removed?;
+                    break;
+                }
             }
         }
     }
@@ -133,7 +136,9 @@ pub fn missing(
     for (family, addresses) in by_family(addresses) {
         let mut wanted = vec![(FORWARD, Rule::jump(PODS, ""))];
         wanted.extend(admin.map(|admin| (PODS, Rule::jump(admin, ""))));
-        wanted.extend(addresses.iter().flat_map(|address| for_pod(*address)).map(|rule| (PODS, rule)));
+        wanted.extend(
+            addresses.iter().flat_map(|address| for_pod(*address)).map(|rule| (PODS, rule)),
+        );
         wanted.extend(policy.iter().flat_map(for_bridge));
         missing.extend(lacking(family, &wanted, node)?);
     }

@@ -34,10 +34,8 @@ pub struct IptablesPolicy {
 }
 
 /// Whether iptables sees what a bridge carries, by family.
-const SEES_BRIDGES: [(bool, &str); 2] = [
-    (true, "net/bridge/bridge-nf-call-iptables"),
-    (false, "net/bridge/bridge-nf-call-ip6tables"),
-];
+const SEES_BRIDGES: [(bool, &str); 2] =
+    [(true, "net/bridge/bridge-nf-call-iptables"), (false, "net/bridge/bridge-nf-call-ip6tables")];
 
 impl IptablesFirewall {
     fn policy(&self) -> Option<Policy<'_>> {
@@ -61,8 +59,10 @@ impl IptablesFirewall {
 
 impl Kind for IptablesFirewall {
     fn describe(&self) -> String {
-        let mut text =
-            format!("let through what {} sends and the answers (iptables)", in_words(&self.addresses));
+        let mut text = format!(
+            "let through what {} sends and the answers (iptables)",
+            in_words(&self.addresses)
+        );
         if let Some(policy) = &self.policy {
             let within = if policy.isolated { ", and between its ports" } else { "" };
             text.push_str(&format!(

@@ -63,8 +63,7 @@ impl Rule {
                 put(option, &format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 }));
             }
         }
-        for (option, not, interface) in
-            [("-i", "! -i", &self.input), ("-o", "! -o", &self.output)]
+        for (option, not, interface) in [("-i", "! -i", &self.input), ("-o", "! -o", &self.output)]
         {
             if let Some(interface) = interface {
                 put(if interface.not { not } else { option }, &interface.name);
@@ -246,7 +245,8 @@ mod tests {
             rule.text(),
             "-d 10.88.0.5/32 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
         );
-        let masked = [Part::Network { offset: 12, length: 3 }, Part::Compare(Compare::Equal, &[10, 88, 0])];
+        let masked =
+            [Part::Network { offset: 12, length: 3 }, Part::Compare(Compare::Equal, &[10, 88, 0])];
         assert_eq!(Rule::of_parts(masked.into_iter(), false), None);
         assert_eq!(Rule::of_parts([Part::Match("mark")].into_iter(), false), None);
         let prefix = [Part::IncomingName, Part::Compare(Compare::Equal, b"veth")];
