@@ -9,6 +9,7 @@
 #![allow(dead_code)]
 
 pub mod call;
+pub mod chained;
 pub mod config;
 pub mod packets;
 pub mod refusal;

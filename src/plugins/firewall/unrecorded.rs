@@ -24,14 +24,19 @@ pub(super) fn remove_of(
     remove_elements(node, &|one| one == text)?;
     let Some(result) = &request.config.prev_result else { return Ok(()) };
     let mut addresses = planning::addresses(result);
+    let firewalld = match settings.backend {
+        None | Some(Backend::Firewalld) => Firewalld::running(),
+        Some(_) => None,
+    };
+    if firewalld.is_none() {
+        addresses = forward::present(&addresses, node)?;
+    }
     // A DEL may come twice, and the address may be another's by now.
     if !addresses.is_empty() {
         let others = of_others(request, owner)?;
         addresses.retain(|address| !others.contains(address));
     }
-    if matches!(settings.backend, None | Some(Backend::Firewalld))
-        && let Some(mut firewalld) = Firewalld::running()
-    {
+    if let Some(mut firewalld) = firewalld {
         for address in &addresses {
             firewalld.remove_source(&settings.zone, *address)?;
         }
