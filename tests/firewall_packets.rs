@@ -95,8 +95,8 @@ fn entry(backend: &str, policy: &str) -> Value {
     json!({"type": "firewall", "backend": backend, "ingressPolicy": policy})
 }
 
-/// Plays a policy with each of `sides`, on a host that `prepare` has had; all must give `expected`.
-fn compare(prepare: fn(&Host), policy: &str, expected: &Reach) {
+/// Plays a policy with each side and backend; all must give `expected`.
+fn compare(policy: &str, expected: &Reach) {
     harness::require_reference();
     let sides = [
         (Side::Reference, "iptables"),
@@ -109,33 +109,48 @@ fn compare(prepare: fn(&Host), policy: &str, expected: &Reach) {
         for (side, backend) in sides {
             scope.spawn(move || {
                 let host = Host::new();
-                prepare(&host);
-                let net = build(&host, side, &entry(backend, policy));
+                // Debian's reference plugin has no "isolated" yet: this is what later ones add.
+                let later = side == Side::Reference && policy == "isolated";
+                let known = if later { "same-bridge" } else { policy };
+                let net = build(&host, side, &entry(backend, known));
+                if later {
+                    isolate_by_hand(&host);
+                }
                 assert_eq!(net.reach(), *expected, "{policy} by {side:?} with {backend}");
             });
         }
     });
 }
 
+fn isolate_by_hand(host: &Host) {
+    for program in ["iptables", "ip6tables"] {
+        for bridge in ["br0", "br1"] {
+            host.run(&format!(
+                "{program} -I CNI-ISOLATION-STAGE-1 1 -i {bridge} -o {bridge} -j DROP"
+            ));
+        }
+    }
+}
+
 #[test]
 fn open_lets_everything_through() {
     let expected =
         Reach { same_bridge: YES, other_bridge: YES, world: YES, from_world: YES, host: YES };
-    compare(|_| (), "open", &expected);
+    compare("open", &expected);
 }
 
 #[test]
 fn same_bridge_keeps_bridges_apart() {
     let expected =
         Reach { same_bridge: YES, other_bridge: NO, world: YES, from_world: YES, host: YES };
-    compare(|_| (), "same-bridge", &expected);
+    compare("same-bridge", &expected);
 }
 
 #[test]
 fn isolated_keeps_pods_apart_as_well() {
     let expected =
         Reach { same_bridge: NO, other_bridge: NO, world: YES, from_world: YES, host: YES };
-    compare(|_| (), "isolated", &expected);
+    compare("isolated", &expected);
 }
 
 /// Without br_netfilter, iptables does not see what a bridge carries; nftables does on the bridge.
