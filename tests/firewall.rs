@@ -1,0 +1,508 @@
+//! firewall: what each verb does, what is refused, and which backend is chosen.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod harness;
+
+use harness::call::Plugin;
+use harness::chained::{List, Side, address, dual_entry};
+use harness::refusal::{BAD_CONFIG, CHECK_FAILED, KERNEL_REFUSED, refuse, refuse_late};
+use harness::snapshot::nothing_stays;
+use harness::{Host, Pod};
+use serde_json::{Value, json};
+
+const FIREWALL: Plugin = Plugin::Causeway("firewall");
+
+fn firewall(more: Value) -> Value {
+    let mut entry = json!({"type": "firewall"});
+    harness::config::merge(&mut entry, more);
+    entry
+}
+
+fn list<'h>(pod: &Pod<'h>, side: Side, more: Value) -> List<'h> {
+    List::new(pod, side, &[dual_entry("br0", 88), firewall(more)])
+}
+
+/// The elements of the firewall's sets, as `set key`.
+fn elements(host: &Host) -> Vec<String> {
+    let found = host.nft_elements().into_iter();
+    let ours = found.filter(|(set, _)| set.contains("causeway_firewall"));
+    let mut texts: Vec<_> =
+        ours.map(|(set, key)| format!("{set} {key}").replace("causeway_firewall ", "")).collect();
+    texts.sort();
+    texts
+}
+
+/// A configuration of one plugin with a prevResult as a bridge leaves it.
+fn alone(more: Value) -> Value {
+    let mut config = json!({
+        "cniVersion": "1.1.0", "name": "testnet", "type": "firewall",
+        "prevResult": {
+            "cniVersion": "1.1.0",
+            "interfaces": [{"name": "br0"}, {"name": "veth1"},
+                           {"name": "eth0", "sandbox": "/run/netns/blue"}],
+            "ips": [{"address": "10.88.0.2/24", "interface": 2}]
+        }
+    });
+    harness::config::merge(&mut config, more);
+    config
+}
+
+#[test]
+fn elements_come_and_go_with_the_pod() {
+    for side in [Side::Causeway, Side::Fused] {
+        let host = Host::new();
+        let (blue, green) = (host.pod("blue"), host.pod("green"));
+        let shared = ["inet bridges br0", "inet isolated br0 . br0", "inet same br0 . br0"];
+        let policy = json!({"ingressPolicy": "isolated"});
+        let first = list(&blue, side, policy.clone());
+        let result = first.add();
+        first.check(&result);
+        let port = host.host_veth();
+        let mut expected = vec![
+            format!("bridge isolated {port}"),
+            format!("inet pods-ipv4 {}", address(&result, false)),
+            format!("inet pods-ipv6 {}", address(&result, true)),
+        ];
+        expected.extend(shared.map(str::to_owned));
+        expected.sort();
+        assert_eq!(elements(&host), expected, "{side:?}");
+        let comments = host.run("nft list set inet causeway_firewall pods-ipv4");
+        assert!(comments.contains("comment \"testnet/id-blue/eth0\""), "{comments}");
+
+        let second = list(&green, side, policy);
+        let other = second.add();
+        assert_eq!(elements(&host).len(), expected.len() + 3);
+        first.check(&result);
+        first.del(&result);
+        first.del(&result);
+        second.check(&other);
+        assert_eq!(elements(&host).len(), expected.len());
+        // With the namespace gone.
+        green.destroy();
+        second.del(&other);
+        assert_eq!(elements(&host), shared, "bridges stay");
+        assert!(host.run("find /var/lib/cni/causeway -type f -name id-*").is_empty());
+    }
+}
+
+#[test]
+fn the_result_before_is_passed_on() {
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let call = pod.call(FIREWALL, &alone(json!({})));
+    let mut result = call.add();
+    let mut given = alone(json!({}))["prevResult"].clone();
+    for text in [&mut result, &mut given] {
+        text.as_object_mut().unwrap().remove("dns");
+    }
+    assert_eq!(result, given);
+    call.del();
+}
+
+#[test]
+fn with_nothing_to_do_nothing_is_kept() {
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let call =
+        pod.call(FIREWALL, &alone(json!({"prevResult": {"cniVersion": "1.1.0", "ips": []}})));
+    call.add();
+    assert_eq!(host.run("nft list ruleset"), "");
+    assert!(!host.succeeds("test -e /var/lib/cni/causeway/testnet"));
+    call.del();
+}
+
+#[test]
+fn bad_configurations_are_refused_before_anything_is_changed() {
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let rows: &[(Value, &[&str])] = &[
+        (json!({"backend": "ipfw"}), &["backend", "ipfw", "nftables", "iptables", "firewalld"]),
+        (json!({"backend": 7}), &["backend"]),
+        (
+            json!({"ingressPolicy": "closed"}),
+            &["ingressPolicy", "closed", "open", "same-bridge", "isolated"],
+        ),
+        (json!({"iptablesAdminChainName": "a b"}), &["iptablesAdminChainName"]),
+        (json!({"iptablesAdminChainName": "-j"}), &["iptablesAdminChainName"]),
+        (json!({"iptablesAdminChainName": "FORWARD"}), &["iptablesAdminChainName"]),
+        (json!({"iptablesAdminChainName": "CNI-FORWARD"}), &["iptablesAdminChainName"]),
+        (json!({"iptablesAdminChainName": "a\nCOMMIT"}), &["iptablesAdminChainName"]),
+        (json!({"iptablesAdminChainName": "x".repeat(29)}), &["iptablesAdminChainName", "28"]),
+        (json!({"firewalldZone": "a\u{0}b"}), &["firewalldZone"]),
+        (json!({"prevResult": null}), &["prevResult"]),
+    ];
+    for (more, words) in rows {
+        let call = pod.call(FIREWALL, &alone(more.clone()));
+        refuse(&pod, &call, "ADD", &[BAD_CONFIG], words);
+    }
+    let bridge = |name: &str| {
+        json!({"cniVersion": "1.1.0", "interfaces": [{"name": name}],
+               "ips": [{"address": "10.88.0.2/24"}]})
+    };
+    for (backend, name) in [("nftables", "a/b"), ("nftables", ""), ("iptables", "br+")] {
+        let more = json!({"backend": backend, "ingressPolicy": "same-bridge",
+                          "prevResult": bridge(name)});
+        let call = pod.call(FIREWALL, &alone(more));
+        refuse_late(&pod, &call, "ADD", &[BAD_CONFIG], &["interfaces[0].name"]);
+    }
+    let more = json!({"ingressPolicy": "isolated",
+                      "prevResult": {"cniVersion": "1.1.0", "ips": [{"address": "10.88.0.2/24"}]}});
+    let call = pod.call(FIREWALL, &alone(more));
+    refuse_late(&pod, &call, "ADD", &[BAD_CONFIG], &["ingressPolicy", "bridge"]);
+}
+
+#[test]
+fn a_backend_that_is_not_there_is_refused_before_anything_is_changed() {
+    let host = Host::new();
+    let pod = host.pod("blue");
+    for side in [Side::Causeway, Side::Fused] {
+        let before = (host.snapshot(), pod.snapshot());
+        let entries = [dual_entry("br0", 88), firewall(json!({"backend": "iptables"}))];
+        let list = List::new(&pod, side, &entries);
+        let without = list.map(|call| call.env("PATH", "/nonexistent"));
+        let (outcome, given) = without.try_add();
+        outcome.fails(KERNEL_REFUSED, &["iptables-restore", "backend \"iptables\"", "install"]);
+        if side == Side::Fused {
+            nothing_stays(&before, &pod, "no iptables");
+        } else {
+            assert_eq!(host.run("nft list ruleset"), "");
+            List::new(&pod, side, &entries[..1]).del(&given);
+        }
+    }
+    // The host of a test has no system bus, unless the variable leads to one.
+    let call = pod
+        .call(FIREWALL, &alone(json!({"backend": "firewalld"})))
+        .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus");
+    refuse_late(&pod, &call, "ADD", &[KERNEL_REFUSED], &["firewalld", "not running"]);
+}
+
+/// Damages what an ADD made and expects CHECK to name it.
+#[track_caller]
+fn damaged(more: Value, damage: &str, words: &[&str]) {
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let list = list(&pod, Side::Causeway, more);
+    let result = list.add();
+    list.check(&result);
+    let damage = damage
+        .replace("IPV4", &address(&result, false))
+        .replace("IPV6", &address(&result, true))
+        .replace("PORT", &host.host_veth());
+    host.run(&damage);
+    list.check_last(&result).fails(CHECK_FAILED, words);
+    // Damage is no reason for DEL to fail.
+    list.del(&result);
+}
+
+#[test]
+fn check_finds_what_nftables_lacks() {
+    let open = || json!({"backend": "nftables"});
+    let isolated = || json!({"backend": "nftables", "ingressPolicy": "isolated"});
+    let table = "inet causeway_firewall";
+    damaged(open(), &format!("nft delete element {table} pods-ipv4 {{ IPV4 }}"), &["pods-ipv4"]);
+    damaged(open(), &format!("nft delete element {table} pods-ipv6 {{ IPV6 }}"), &["pods-ipv6"]);
+    damaged(open(), &format!("nft flush chain {table} forward"), &["forward"]);
+    damaged(open(), &format!("nft delete table {table}"), &["missing"]);
+    damaged(isolated(), &format!("nft delete element {table} bridges {{ br0 }}"), &["bridges"]);
+    damaged(isolated(), &format!("nft flush set {table} isolated"), &["isolated"]);
+    damaged(
+        isolated(),
+        "nft delete element bridge causeway_firewall isolated { PORT }",
+        &["isolated", "veth"],
+    );
+}
+
+#[test]
+fn check_finds_what_iptables_lacks() {
+    let open = || json!({"backend": "iptables"});
+    let isolated = || json!({"backend": "iptables", "ingressPolicy": "isolated"});
+    damaged(open(), "iptables -D CNI-FORWARD -s IPV4 -j ACCEPT", &["CNI-FORWARD", "10.88.0"]);
+    damaged(open(), "ip6tables -D CNI-FORWARD -s IPV6 -j ACCEPT", &["ip6tables", "fd00:88::"]);
+    damaged(open(), "iptables -D CNI-FORWARD 2", &["RELATED,ESTABLISHED"]);
+    damaged(open(), "iptables -F FORWARD", &["FORWARD", "CNI-FORWARD"]);
+    damaged(open(), "iptables -D CNI-FORWARD 1", &["CNI-ADMIN"]);
+    damaged(isolated(), "iptables -F CNI-ISOLATION-STAGE-1", &["STAGE-1", "br0"]);
+    damaged(isolated(), "ip6tables -F CNI-ISOLATION-STAGE-2", &["STAGE-2", "br0"]);
+}
+
+/// An operator's rules are no damage.
+#[test]
+fn check_leaves_the_admin_chain_to_the_operator() {
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let list = list(&pod, Side::Causeway, json!({"backend": "nftables"}));
+    let result = list.add();
+    host.nft("add rule inet causeway_firewall admin ip saddr 192.0.2.1 drop");
+    list.check(&result);
+    list.del(&result);
+    assert!(host.run("nft list chain inet causeway_firewall admin").contains("192.0.2.1"));
+}
+
+#[test]
+fn elements_without_a_record_are_removed_by_their_owner() {
+    let host = Host::new();
+    let (blue, green) = (host.pod("blue"), host.pod("green"));
+    let policy = || json!({"ingressPolicy": "isolated"});
+    let other = list(&green, Side::Causeway, policy());
+    let kept = other.add();
+    let before = elements(&host);
+    for (by, with_result) in [(Side::Causeway, true), (Side::Causeway, false), (Side::Fused, false)]
+    {
+        let first = list(&blue, Side::Causeway, policy());
+        let result = first.add();
+        assert_eq!(elements(&host).len(), before.len() + 3);
+        host.run("rm /var/lib/cni/causeway/testnet/id-blue:eth0:firewall");
+        list(&blue, by, policy()).del(if with_result { &result } else { &Value::Null });
+        assert_eq!(elements(&host), before);
+        first.del(&result);
+    }
+    other.check(&kept);
+}
+
+#[test]
+fn iptables_rules_without_a_record_are_removed_by_address_but_not_another_pods() {
+    let host = Host::new();
+    let (blue, green) = (host.pod("blue"), host.pod("green"));
+    let rules = || host.run("iptables-save -t filter").matches("10.88.0.2/32").count();
+    let call = |pod: &Pod<'_>| {
+        let config = alone(json!({"backend": "iptables"}));
+        harness::call::Call::new(&host, FIREWALL, &config)
+            .id(&format!("id-{}", pod.name))
+            .ifname("eth0")
+            .netns(&pod.path)
+    };
+    call(&blue).add();
+    assert_eq!(rules(), 2);
+    host.run("rm /var/lib/cni/causeway/testnet/id-blue:eth0:firewall");
+    call(&blue).del();
+    assert_eq!(rules(), 0);
+    // Blue's address is green's by now; a late DEL for blue must not take its rules.
+    call(&green).add();
+    call(&blue).del();
+    assert_eq!(rules(), 2);
+    call(&green).del();
+    assert_eq!(rules(), 0);
+}
+
+#[test]
+fn gc_removes_what_no_valid_attachment_owns() {
+    for backend in ["nftables", "iptables"] {
+        let host = Host::new();
+        let (blue, green) = (host.pod("blue"), host.pod("green"));
+        let more = || json!({"backend": backend, "ingressPolicy": "isolated"});
+        let (stale, valid) =
+            (list(&blue, Side::Causeway, more()), list(&green, Side::Causeway, more()));
+        let kept = valid.add();
+        let before = (elements(&host), host.run("iptables-save -t filter"));
+        let lines = |text: &str| {
+            text.lines().filter(|line| line.starts_with('-')).map(str::to_owned).collect::<Vec<_>>()
+        };
+        for with_record in [true, false] {
+            // Without a record iptables' rules tell no owner.
+            if backend == "iptables" && !with_record {
+                continue;
+            }
+            stale.add();
+            if !with_record {
+                host.run("rm /var/lib/cni/causeway/testnet/id-blue:eth0:firewall");
+            }
+            valid.last().gc(&[("id-green", "eth0")]);
+            assert_eq!(elements(&host), before.0, "{backend}, record: {with_record}");
+            assert_eq!(lines(&host.run("iptables-save -t filter")), lines(&before.1));
+            List::new(&blue, Side::Causeway, &[dual_entry("br0", 88)]).del(&Value::Null);
+        }
+        valid.check(&kept);
+    }
+}
+
+#[test]
+fn a_failed_list_takes_the_firewall_back() {
+    for backend in ["nftables", "iptables"] {
+        let host = Host::new();
+        let pod = host.pod("blue");
+        host.script_plugin("fails", "#!/bin/sh\n[ $CNI_COMMAND != ADD ]\n");
+        let more = json!({"backend": backend, "ingressPolicy": "isolated"});
+        let good = [dual_entry("br0", 88), firewall(more.clone())];
+        let once = List::new(&pod, Side::Fused, &good);
+        let result = once.add();
+        once.del(&result);
+        let bad = [dual_entry("br0", 88), firewall(more), json!({"type": "fails"})];
+        let before = (host.snapshot(), pod.snapshot());
+        List::new(&pod, Side::Fused, &bad).last().run("ADD").error();
+        nothing_stays(&before, &pod, backend);
+    }
+}
+
+/// A bridge that a failed ADD put under its policy is not under it any more.
+#[test]
+fn a_failed_list_takes_a_new_bridge_policy_back() {
+    let host = Host::new();
+    let pod = host.pod("blue");
+    host.script_plugin("fails", "#!/bin/sh\n[ $CNI_COMMAND != ADD ]\n");
+    let entries = [
+        dual_entry("br0", 88),
+        firewall(json!({"backend": "nftables", "ingressPolicy": "isolated"})),
+        json!({"type": "fails"}),
+    ];
+    List::new(&pod, Side::Fused, &entries).last().run("ADD").error();
+    assert_eq!(elements(&host), Vec::<String>::new());
+}
+
+/// What the choice is made by, and that CHECK and DEL stay with it.
+#[test]
+fn without_a_backend_the_host_decides() {
+    let rows: &[(&str, &str, bool)] = &[
+        ("nothing", "", false),
+        ("a rule elsewhere", "iptables -A INPUT -i lo -j ACCEPT", false),
+        ("iptables drops", "iptables -P FORWARD DROP", true),
+        ("ip6tables drops", "ip6tables -P FORWARD DROP", true),
+        ("iptables has a rule", "iptables -A FORWARD -i lo -j ACCEPT", true),
+        ("legacy", "iptables-legacy -A FORWARD -i lo -j ACCEPT", true),
+        ("legacy nat alone", "iptables-legacy -t nat -A POSTROUTING -o lo -j ACCEPT", false),
+    ];
+    for (what, prepare, iptables) in rows {
+        let host = Host::new();
+        if !prepare.is_empty() {
+            host.run(prepare);
+        }
+        let pod = host.pod("blue");
+        let list = list(&pod, Side::Causeway, json!({}));
+        let result = list.add();
+        let by_iptables = host.run("iptables-save -t filter").contains("CNI-FORWARD");
+        assert_eq!(by_iptables, *iptables, "{what}");
+        assert_eq!(elements(&host).is_empty(), *iptables, "{what}");
+        // The host has changed its ways since: what was added is what is checked and removed.
+        let opposite =
+            if *iptables { "iptables -P FORWARD ACCEPT" } else { "iptables -P FORWARD DROP" };
+        host.run(opposite);
+        list.check(&result);
+        list.del(&result);
+        assert_eq!(elements(&host), Vec::<String>::new(), "{what}");
+        assert!(!host.run("iptables-save -t filter").contains("10.88.0."), "{what}");
+    }
+}
+
+/// With iptables-legacy as iptables, its tables are read by iptables-save.
+#[test]
+fn iptables_legacy_is_used_where_it_is_iptables() {
+    let host = Host::new();
+    for (name, to) in [
+        ("iptables-restore", "iptables-legacy-restore"),
+        ("ip6tables-restore", "ip6tables-legacy-restore"),
+    ] {
+        host.run("mkdir -p /run/cni-test/legacy");
+        host.run(&format!("ln -s /usr/sbin/{to} /run/cni-test/legacy/{name}"));
+    }
+    let path = "/run/cni-test/legacy:/usr/sbin:/usr/bin:/sbin:/bin";
+    let rules = || host.run("iptables-legacy-save -t filter");
+    let (blue, green) = (host.pod("blue"), host.pod("green"));
+    let more = || json!({"backend": "iptables", "ingressPolicy": "isolated"});
+    let of = |pod| list(pod, Side::Causeway, more()).map(|call| call.env("PATH", path));
+    let (first, second) = (of(&blue), of(&green));
+    let result = first.add();
+    assert!(rules().contains("-s 10.88.0.2/32 -j ACCEPT"), "{}", rules());
+    host.run("iptables-legacy -A CNI-ADMIN -d 192.0.2.2 -j DROP");
+    let other = second.add();
+    assert_eq!(rules().matches("-j CNI-FORWARD").count(), 1);
+    assert_eq!(rules().matches("-d 192.0.2.2/32 -j DROP").count(), 1);
+    first.check(&result);
+    first.del(&result);
+    first.del(&result);
+    assert!(!rules().contains("10.88.0.2/32"), "{}", rules());
+    second.check(&other);
+    host.run("iptables-legacy -D CNI-FORWARD -s 10.88.0.3 -j ACCEPT");
+    second.check_last(&other).fails(CHECK_FAILED, &["10.88.0.3"]);
+    second.del(&other);
+    assert!(!rules().contains("10.88.0."), "{}", rules());
+    assert!(!host.run("nft list ruleset").contains("CNI-"));
+}
+
+#[test]
+fn pods_that_come_and_go_at_once_do_not_disturb_each_other() {
+    for backend in ["iptables", "nftables"] {
+        let host = Host::new();
+        let pods: Vec<_> = (0..6).map(|number| host.pod(&format!("pod{number}"))).collect();
+        let more = json!({"backend": backend, "ingressPolicy": "same-bridge"});
+        std::thread::scope(|scope| {
+            for pod in &pods {
+                let more = &more;
+                scope.spawn(move || {
+                    let list = list(pod, Side::Causeway, more.clone());
+                    let result = list.add();
+                    list.check(&result);
+                    list.del(&result);
+                    let result = list.add();
+                    list.check(&result);
+                });
+            }
+        });
+        if backend == "iptables" {
+            let saved = host.run("iptables-save -t filter");
+            assert_eq!(saved.matches("-j ACCEPT").count(), 12, "{saved}");
+            for chain in ["CNI-FORWARD", "CNI-ADMIN", "CNI-ISOLATION-STAGE-1"] {
+                assert_eq!(saved.matches(&format!("-j {chain}\n")).count(), 1, "{saved}");
+            }
+        }
+        assert_eq!(elements(&host).len(), if backend == "iptables" { 0 } else { 14 });
+    }
+}
+
+#[test]
+fn nftables_runs_no_program_and_iptables_one_for_each_family() {
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let runs = |backend: &str, verb: &str| {
+        let mut config = alone(json!({"backend": backend, "ingressPolicy": "isolated"}));
+        config["prevResult"]["ips"] =
+            json!([{"address": "10.88.0.2/24"}, {"address": "fd00:88::2/64"}]);
+        let script = "#!/bin/sh\nexec strace -f -qq -e trace=execve -o /run/cni-test/trace \
+                      /run/cni-test/causeway/firewall\n";
+        host.script_plugin("traced", script);
+        let call = pod.call(FIREWALL, &config).program("/run/cni-test/causeway/traced");
+        let outcome = call.run(verb);
+        assert_eq!(outcome.status, Some(0), "{outcome}");
+        let trace = host.read("/run/cni-test/trace");
+        trace.lines().filter(|line| line.contains("execve(") && line.contains("= 0")).count() - 1
+    };
+    for verb in ["ADD", "CHECK", "DEL", "DEL"] {
+        assert_eq!(runs("nftables", verb), 0, "{verb} by nftables");
+    }
+    for (verb, programs) in [("ADD", 2), ("CHECK", 0), ("DEL", 0), ("DEL", 0)] {
+        assert_eq!(runs("iptables", verb), programs, "{verb} by iptables");
+    }
+}
+
+#[test]
+fn status_tells_whether_the_backend_is_there() {
+    let host = Host::new();
+    let status = |more: Value| {
+        let mut config = alone(more);
+        config.as_object_mut().unwrap().remove("prevResult");
+        host.call(FIREWALL, &config)
+    };
+    status(json!({})).run("STATUS").silence();
+    status(json!({"backend": "iptables"})).run("STATUS").silence();
+    status(json!({"backend": "iptables"}))
+        .env("PATH", "/nonexistent")
+        .run("STATUS")
+        .fails(50, &["iptables-restore"]);
+    status(json!({"backend": "firewalld"}))
+        .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus")
+        .run("STATUS")
+        .fails(50, &["firewalld"]);
+}
+
+#[test]
+fn an_add_that_was_killed_is_cleared_by_the_next() {
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let call = pod.call(FIREWALL, &alone(json!({"backend": "iptables"})));
+    call.add();
+    // The record says that an ADD was made; no DEL came.
+    call.add();
+    let saved = host.run("iptables-save -t filter");
+    assert_eq!(saved.matches("10.88.0.2/32").count(), 2, "{saved}");
+    call.del();
+    assert!(!host.run("iptables-save -t filter").contains("10.88.0.2/32"));
+}
