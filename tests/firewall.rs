@@ -130,12 +130,13 @@ fn bad_configurations_are_refused_before_anything_is_changed() {
         (json!({"iptablesAdminChainName": "a\nCOMMIT"}), &["iptablesAdminChainName"]),
         (json!({"iptablesAdminChainName": "x".repeat(29)}), &["iptablesAdminChainName", "28"]),
         (json!({"firewalldZone": "a\u{0}b"}), &["firewalldZone"]),
-        (json!({"prevResult": null}), &["prevResult"]),
     ];
     for (more, words) in rows {
         let call = pod.call(FIREWALL, &alone(more.clone()));
         refuse(&pod, &call, "ADD", &[BAD_CONFIG], words);
     }
+    let call = pod.call(FIREWALL, &alone(json!({"prevResult": null})));
+    refuse_late(&pod, &call, "ADD", &[BAD_CONFIG], &["prevResult"]);
     let bridge = |name: &str| {
         json!({"cniVersion": "1.1.0", "interfaces": [{"name": name}],
                "ips": [{"address": "10.88.0.2/24"}]})

@@ -318,6 +318,7 @@ pub(crate) fn how_to_install(program: &str) -> String {
     let package = match program.rsplit('/').next().unwrap_or(program) {
         "ip" | "bridge" | "tc" => "iproute2",
         "nft" => "nftables",
+        "dbus-daemon" => "dbus-daemon",
         _ => return "is it built and on the PATH?".to_owned(),
     };
     format!("install the Debian package {package} (scripts/test does)")
