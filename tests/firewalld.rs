@@ -92,7 +92,6 @@ fn a_refusal_takes_everything_back() {
             let (outcome, given) = list.try_add();
             outcome.fails(KERNEL_REFUSED, words);
             first.del(&given);
-            let _ = &before;
             if side == Side::Fused {
                 nothing_stays(&before, &pod, "refused by firewalld");
             }

@@ -19,8 +19,8 @@ const ZONES: Object<'static> = Object {
 
 /// What firewalld's messages begin with when it has been done before (firewall/errors.py).
 const ALREADY: [&str; 2] = ["ZONE_ALREADY_SET", "ALREADY_ENABLED"];
-/// The same for removing.
-const NOT_THERE: [&str; 3] = ["UNKNOWN_SOURCE", "NOT_ENABLED", "INVALID_ZONE"];
+/// The same for removing: in no zone, in another, or the zone itself is gone.
+const NOT_THERE: [&str; 4] = ["UNKNOWN_SOURCE", "NOT_ENABLED", "ZONE_CONFLICT", "INVALID_ZONE"];
 
 /// A connection to firewalld.
 pub struct Firewalld(Bus);

@@ -153,6 +153,7 @@ fn answer(state: &mut State, method: &str, zone: &str, source: &str) -> Result<V
             Ok(Value::Text(zone.to_owned()))
         }
         ("removeSource", None) => Err(format!("UNKNOWN_SOURCE: '{source}'")),
+        ("removeSource", Some(is)) if is != zone => Err(format!("ZONE_CONFLICT: '{is}'")),
         ("removeSource", Some(_)) => {
             state.sources.remove(source);
             Ok(Value::Text(zone.to_owned()))
