@@ -3,6 +3,8 @@
 //!
 //! Chain names and comments are theirs, so that either side removes what the other has made.
 
+pub mod forward;
+
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;

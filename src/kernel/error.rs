@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
-use super::{netns, nft};
+use super::{dbus, netns, nft};
 
 /// A refusal of the kernel.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +78,20 @@ pub enum Error {
         program: String,
         /// What it said, or why it could not be run.
         problem: String,
+    },
+    /// firewalld is asked for and not there.
+    #[error(
+        "firewalld is not running, or not on the system bus ({}); start it, or choose another backend",
+        super::firewalld::NAME
+    )]
+    NoFirewalld,
+    /// firewalld refused, or could not be spoken to.
+    #[error("firewalld: cannot {doing}: {source}")]
+    Firewalld {
+        /// What was being done: "put 10.88.0.5 into zone trusted".
+        doing: String,
+        /// The answer.
+        source: dbus::Error,
     },
     /// Something that the kernel does in its own time did not happen within the limit.
     #[error("{0}")]

@@ -58,7 +58,16 @@ impl Family {
     /// # Errors
     /// [`Error::NoProgram`].
     pub fn require(self, needed_for: &str) -> Result<(), Error> {
-        run(&self.program("restore"), &["--version"], None, needed_for).map(|_| ())
+        self.version(needed_for).map(|_| ())
+    }
+
+    /// What the program says of itself: from 1.8 on with the variant, `(nf_tables)` or `(legacy)`.
+    ///
+    /// # Errors
+    /// As [`Self::restore`].
+    pub fn version(self, needed_for: &str) -> Result<String, Error> {
+        let output = run(&self.program("restore"), &["--version"], None, needed_for)?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }
 

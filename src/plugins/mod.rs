@@ -10,6 +10,7 @@ pub mod chain;
 mod collect;
 mod detach;
 pub mod error;
+pub mod firewall;
 pub mod host_local;
 pub mod loopback;
 pub mod step;
@@ -184,8 +185,12 @@ where
 }
 
 /// Every plugin type that this program answers to.
-pub static TYPES: [Type; 3] =
-    [of::<bridge::Bridge>(), of::<host_local::HostLocalPlugin>(), of::<loopback::Loopback>()];
+pub static TYPES: [Type; 4] = [
+    of::<bridge::Bridge>(),
+    of::<host_local::HostLocalPlugin>(),
+    of::<loopback::Loopback>(),
+    of::<firewall::Firewall>(),
+];
 
 /// The plugin type of this name.
 pub fn find(name: &str) -> Option<&'static Type> {

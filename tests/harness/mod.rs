@@ -9,6 +9,7 @@
 #![allow(dead_code)]
 
 pub mod call;
+pub mod chained;
 pub mod config;
 pub mod packets;
 pub mod refusal;
@@ -39,7 +40,7 @@ pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 const PLUGINS: &str = "/run/cni-test";
 
 /// The plugin types that the causeway binary answers to by the name it is called by.
-const TYPES: [&str; 4] = ["causeway", "bridge", "host-local", "loopback"];
+const TYPES: [&str; 5] = ["causeway", "bridge", "host-local", "loopback", "firewall"];
 
 /// Whether the binaries under test are the reference plugins themselves.
 pub fn testing_reference() -> bool {
@@ -317,6 +318,7 @@ pub(crate) fn how_to_install(program: &str) -> String {
     let package = match program.rsplit('/').next().unwrap_or(program) {
         "ip" | "bridge" | "tc" => "iproute2",
         "nft" => "nftables",
+        "dbus-daemon" => "dbus-daemon",
         _ => return "is it built and on the PATH?".to_owned(),
     };
     format!("install the Debian package {package} (scripts/test does)")

@@ -4,10 +4,14 @@
 pub mod address;
 pub mod announcement;
 pub mod bridge;
+pub mod bridge_policy;
+pub mod firewall;
+pub mod firewalld_source;
 pub mod foreign;
 pub mod forwarding;
 pub mod gateway;
 pub mod guard;
+pub mod iptables_firewall;
 pub mod iptables_masquerade;
 pub mod lease;
 pub mod loopback;
@@ -130,6 +134,14 @@ resources! {
     IptablesMasquerade(iptables_masquerade::IptablesMasquerade),
     /// Frames with other source addresses are dropped.
     Guard(guard::Guard),
+    /// The container's addresses are let through.
+    Firewall(firewall::Firewall),
+    /// Nothing passes between bridges; the bridges are shared.
+    BridgePolicy(bridge_policy::BridgePolicy),
+    /// The container's addresses are let through by iptables.
+    IptablesFirewall(iptables_firewall::IptablesFirewall),
+    /// The container's addresses are in a zone of firewalld.
+    FirewalldSource(firewalld_source::FirewalldSource),
     /// The bridge port carries packets.
     Readiness(readiness::Readiness),
     /// The neighbours were told.

@@ -1,12 +1,14 @@
 //! iptables-legacy: rules that live outside nf_tables and that only its own programs can change.
 //!
-//! The kernel says whether its nat table is in use at all; where it is not, no program is run.
+//! The kernel says whether a table is in use at all; where none is, no program is run.
 
 use std::io::{ErrorKind, Write};
 use std::process::{Command, Output, Stdio};
 
 use super::Error;
 
+/// The table for rewriting addresses.
+const NAT: &str = "nat";
 /// How often a removal is tried when others change the table at the same time.
 const ATTEMPTS: usize = 3;
 /// Where the programs are when PATH leaves the administrators' directories out.
@@ -30,8 +32,13 @@ pub const FAMILIES: [Xtables; 2] = [
 impl Xtables {
     /// Whether the nat table is in use in the calling thread's network namespace.
     pub fn has_nat(self) -> bool {
+        self.has(NAT)
+    }
+
+    /// Whether a table is in use in the calling thread's network namespace.
+    pub fn has(self, table: &str) -> bool {
         std::fs::read_to_string(self.names)
-            .is_ok_and(|names| names.lines().any(|name| name == "nat"))
+            .is_ok_and(|names| names.lines().any(|name| name == table))
     }
 
     /// Whether a rule of `POSTROUTING` jumps to `chain`.
@@ -39,7 +46,7 @@ impl Xtables {
     /// # Errors
     /// [`Error::Program`].
     pub fn jumps_to(self, chain: &str) -> Result<bool, Error> {
-        let saved = self.save()?;
+        let saved = self.save(NAT)?;
         Ok(jumps(&saved, chain).next().is_some())
     }
 
@@ -50,7 +57,7 @@ impl Xtables {
     pub fn remove_chain(self, chain: &str) -> Result<(), Error> {
         let mut refused = None;
         for _ in 0..ATTEMPTS {
-            let saved = self.save()?;
+            let saved = self.save(NAT)?;
             let Some(input) = removal(&saved, chain) else { return Ok(()) };
             match self.run("-restore", &["--noflush", "--wait"], &input)? {
                 None => return Ok(()),
@@ -63,9 +70,27 @@ impl Xtables {
         Err(Error::Program { program: format!("{}-restore", self.program), problem })
     }
 
-    /// The nat table as text; empty when the programs are not installed.
-    fn save(self) -> Result<String, Error> {
-        match self.run("-save", &["-t", "nat"], "")? {
+    /// Carries out `input`, keeping everything that it does not name; nothing when the programs are
+    /// not installed.
+    ///
+    /// # Errors
+    /// [`Error::Program`], in which case nothing is changed.
+    pub fn restore(self, input: &str) -> Result<(), Error> {
+        match self.run("-restore", &["--noflush", "--wait"], input)? {
+            Some(output) if !output.status.success() => Err(Error::Program {
+                program: format!("{}-restore", self.program),
+                problem: said(&output),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// A table as text; empty when the programs are not installed.
+    ///
+    /// # Errors
+    /// [`Error::Program`].
+    pub fn save(self, table: &str) -> Result<String, Error> {
+        match self.run("-save", &["-t", table], "")? {
             None => Ok(String::new()),
             Some(output) if output.status.success() => {
                 Ok(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -105,7 +130,7 @@ impl Xtables {
             }
         }
         log::warn!(
-            "iptables-legacy's nat table is in use, but {}-legacy{action} is not installed; \
+            "iptables-legacy's tables are in use, but {}-legacy{action} is not installed; \
              rules that the reference plugins may have left there stay",
             self.program
         );

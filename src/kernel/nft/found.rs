@@ -70,11 +70,19 @@ impl FoundRule {
         expr::same(&self.expressions, writer.as_bytes())
     }
 
+    /// What it is made of, for rules that others have made.
+    pub fn parts(&self) -> impl Iterator<Item = super::parts::Part<'_>> {
+        super::parts::read(&self.expressions)
+    }
+
     /// The chain that it jumps or goes to.
     pub fn jump_target(&self) -> Option<&str> {
         expr::jump_target(&self.expressions)
     }
 }
+
+/// `NF_DROP`.
+const DROP: u32 = 0;
 
 /// A chain that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +91,8 @@ pub struct FoundChain {
     pub name: String,
     /// Type, hook number and priority of a base chain.
     pub hook: Option<(String, u32, i32)>,
+    /// Whether a base chain drops what no rule decides.
+    pub drops: bool,
 }
 
 impl FoundChain {
@@ -97,7 +107,8 @@ impl FoundChain {
             ))
         };
         let name = find_str(attributes, attribute::CHAIN_NAME);
-        Self { name: name.unwrap_or_default().to_owned(), hook: hook() }
+        let drops = find_u32(attributes, attribute::CHAIN_POLICY) == Some(DROP);
+        Self { name: name.unwrap_or_default().to_owned(), hook: hook(), drops }
     }
 
     /// Whether it is hooked as `chain` is to be.

@@ -202,6 +202,7 @@ impl Socket {
                 Some(found) if !found.hooked_as(chain) => {
                     missing.push(format!("{name} is not hooked where it should be"));
                 }
+                Some(_) if chain.is_for_others() => {}
                 Some(_) => {
                     let found = self.rules(&name)?;
                     let same = found.len() == chain.rules.len()

@@ -72,6 +72,8 @@ impl Hook {
 }
 
 /// A chain and all its rules. A base chain has a hook and accepts what no rule decides.
+///
+/// One without hook and rules is there for others to fill: it is made, and never emptied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
     /// Its name, unique in its table.
@@ -173,7 +175,8 @@ impl Base {
             });
             wrote(sequence, Part::Chain(place));
         }
-        for (place, chain) in self.chains.iter().enumerate() {
+        let ours = |chain: &Chain| !chain.is_for_others();
+        for (place, chain) in self.chains.iter().enumerate().filter(|(_, chain)| ours(chain)) {
             let sequence = write_flush(messages, family, name, &chain.name);
             wrote(sequence, Part::Flush(place));
             for (number, rule) in chain.rules.iter().enumerate() {
@@ -240,6 +243,11 @@ impl Base {
 }
 
 impl Chain {
+    /// Whether its rules are somebody else's business.
+    pub(super) fn is_for_others(&self) -> bool {
+        self.hook.is_none() && self.rules.is_empty()
+    }
+
     fn write(&self, writer: &mut Writer, table: &str) {
         writer.string(attribute::CHAIN_TABLE, table);
         writer.string(attribute::CHAIN_NAME, &self.name);

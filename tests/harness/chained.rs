@@ -1,0 +1,139 @@
+//! Plugins of a list called one after the other, as a runtime calls them.
+
+use serde_json::{Value, json};
+
+use super::Pod;
+use super::call::{Call, Outcome, Plugin};
+use super::config::{merge, newest};
+
+/// Whose plugins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// The binary under test, a process per plugin.
+    Causeway,
+    /// The binary under test, all in one process.
+    Fused,
+    /// The reference plugins.
+    Reference,
+}
+
+/// A list of plugins for one pod.
+pub struct List<'h> {
+    calls: Vec<Call<'h>>,
+}
+
+impl<'h> List<'h> {
+    /// The list of `entries` for `pod`, with `side`'s plugins.
+    pub fn new(pod: &Pod<'h>, side: Side, entries: &[Value]) -> Self {
+        Self::of_version(
+            pod,
+            side,
+            entries,
+            if side == Side::Reference { "1.0.0" } else { newest() },
+        )
+    }
+
+    /// As [`List::new`], speaking another version.
+    pub fn of_version(pod: &Pod<'h>, side: Side, entries: &[Value], version: &str) -> Self {
+        let head = json!({"cniVersion": version, "name": "testnet"});
+        let complete = |entry: &Value| {
+            let mut config = entry.clone();
+            merge(&mut config, head.clone());
+            config
+        };
+        let calls = match side {
+            Side::Fused => {
+                let list = complete(&json!({"type": "causeway", "plugins": entries}));
+                vec![pod.call(Plugin::Causeway("causeway"), &list)]
+            }
+            Side::Causeway | Side::Reference => entries
+                .iter()
+                .map(|entry| {
+                    let name = entry["type"].as_str().expect("a type").to_owned().leak();
+                    let plugin = match side {
+                        Side::Reference => Plugin::Reference(name),
+                        _ => Plugin::Causeway(name),
+                    };
+                    pod.call(plugin, &complete(entry))
+                })
+                .collect(),
+        };
+        Self { calls }
+    }
+
+    /// Changes every call, for instance by a variable.
+    pub fn map(self, change: impl Fn(Call<'h>) -> Call<'h>) -> Self {
+        Self { calls: self.calls.into_iter().map(change).collect() }
+    }
+
+    /// The last call of the list; with the list's one call when it is fused.
+    pub fn last(&self) -> &Call<'h> {
+        self.calls.last().expect("a list of at least one plugin")
+    }
+
+    /// ADD of all, in order; gives the last result.
+    pub fn add(&self) -> Value {
+        let mut result = Value::Null;
+        for call in &self.calls {
+            result = with(call, &result).add();
+        }
+        result
+    }
+
+    /// ADD of all but the last, which must succeed, and of the last, whatever comes of it. Gives the
+    /// result that the last was given, too.
+    pub fn try_add(&self) -> (Outcome, Value) {
+        let mut before = Value::Null;
+        for call in self.calls.iter().take(self.calls.len() - 1) {
+            before = with(call, &before).add();
+        }
+        (with(self.last(), &before).run("ADD"), before)
+    }
+
+    /// CHECK of all that must succeed.
+    #[track_caller]
+    pub fn check(&self, result: &Value) {
+        for call in &self.calls {
+            with(call, result).run("CHECK").silence();
+        }
+    }
+
+    /// CHECK by the last.
+    pub fn check_last(&self, result: &Value) -> Outcome {
+        with(self.last(), result).run("CHECK")
+    }
+
+    /// DEL of all, the last first.
+    #[track_caller]
+    pub fn del(&self, result: &Value) {
+        for call in self.calls.iter().rev() {
+            with(call, result).del();
+        }
+    }
+}
+
+fn with<'h>(call: &Call<'h>, result: &Value) -> Call<'h> {
+    if result.is_null() { call.clone() } else { call.clone().key("prevResult", result) }
+}
+
+/// A bridge entry: `bridge` with leases of `subnet`, as a gateway.
+pub fn bridge_entry(bridge: &str, subnet: &str) -> Value {
+    json!({"type": "bridge", "bridge": bridge, "isDefaultGateway": true,
+           "ipam": {"type": "host-local", "ranges": [[{"subnet": subnet}]]}})
+}
+
+/// A bridge entry of both families: 10.`net`.0.0/24 and fd00:`net`::/64.
+pub fn dual_entry(bridge: &str, net: u8) -> Value {
+    let (ipv4, ipv6) = (format!("10.{net}.0.0/24"), format!("fd00:{net}::/64"));
+    json!({"type": "bridge", "bridge": bridge, "isDefaultGateway": true,
+           "ipam": {"type": "host-local", "ranges": [[{"subnet": ipv4}], [{"subnet": ipv6}]]}})
+}
+
+/// The address of one family in a result, without its prefix length.
+pub fn address(result: &Value, v6: bool) -> String {
+    let ips = result["ips"].as_array().expect("addresses");
+    let texts = ips.iter().filter_map(|ip| ip["address"].as_str());
+    let found =
+        texts.map(|text| text.split('/').next().unwrap_or(text)).find(|a| a.contains(':') == v6);
+    found.expect("an address of that family").to_owned()
+}
