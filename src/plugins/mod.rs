@@ -13,6 +13,7 @@ pub mod error;
 pub mod host_local;
 pub mod loopback;
 pub mod step;
+pub mod tuning;
 
 use crate::engine::{Node, Owner, Resource};
 use crate::ipam::Leased;
@@ -184,8 +185,12 @@ where
 }
 
 /// Every plugin type that this program answers to.
-pub static TYPES: [Type; 3] =
-    [of::<bridge::Bridge>(), of::<host_local::HostLocalPlugin>(), of::<loopback::Loopback>()];
+pub static TYPES: [Type; 4] = [
+    of::<bridge::Bridge>(),
+    of::<host_local::HostLocalPlugin>(),
+    of::<loopback::Loopback>(),
+    of::<tuning::Tuning>(),
+];
 
 /// The plugin type of this name.
 pub fn find(name: &str) -> Option<&'static Type> {

@@ -10,6 +10,7 @@ pub mod gateway;
 pub mod guard;
 pub mod iptables_masquerade;
 pub mod lease;
+pub mod link_attributes;
 pub mod loopback;
 pub mod masquerade;
 pub mod pod_link;
@@ -17,6 +18,7 @@ pub mod port_vlan;
 pub mod readiness;
 pub mod route;
 pub mod settings;
+pub mod sysctls;
 pub mod veth;
 
 use serde::{Deserialize, Serialize};
@@ -114,6 +116,10 @@ resources! {
     VlanGateway(gateway::VlanGateway),
     /// Sysctls of an interface.
     Settings(settings::Settings),
+    /// Sysctls of the container that the configuration names.
+    Sysctls(sysctls::Sysctls),
+    /// Attributes of the container's interface.
+    LinkAttributes(link_attributes::LinkAttributes),
     /// Addresses in the container.
     Addresses(address::Addresses),
     /// A route in the container.

@@ -9,7 +9,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 /// case, anywhere in `json`; `None` also for what is no JSON.
 pub fn repeated_key(json: &[u8], object: &str) -> Option<String> {
     // Nearly every configuration has no such object; then there is nothing to be parsed.
-    let is_there = json.windows(object.len()).any(|part| part.eq_ignore_ascii_case(object.as_bytes()));
+    let is_there =
+        json.windows(object.len()).any(|part| part.eq_ignore_ascii_case(object.as_bytes()));
     if !is_there {
         return None;
     }
@@ -105,7 +106,10 @@ mod tests {
         let found = Some("net.a".to_owned());
         assert_eq!(repeated(r#"{"sysctl": {"net.a": "1", "net.b": "1", "net.a": "1"}}"#), found);
         assert_eq!(repeated(r#"{"x": [1, {"SysCtl": {"net.a": "1", "net\u002ea": "2"}}]}"#), found);
-        assert_eq!(repeated(r#"{"args": {"cni": {"sysctl": {"net.a": null, "net.a": 7}}}}"#), found);
+        assert_eq!(
+            repeated(r#"{"args": {"cni": {"sysctl": {"net.a": null, "net.a": 7}}}}"#),
+            found
+        );
     }
 
     #[test]
