@@ -39,7 +39,8 @@ impl Sysctl {
             Some(access) if !access.readable => return Ok(None),
             Some(_) => {}
         }
-        let is = sysctl::read(&self.name)?;
+        // Several numbers come with tabs between them.
+        let is = sysctl::read(&self.name)?.replace('\t', " ");
         Ok((!sysctl::is_same(&is, &self.value))
             .then(|| format!("sysctl {} is \"{is}\", not \"{}\"", self.dotted(), self.value)))
     }

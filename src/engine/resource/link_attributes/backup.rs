@@ -11,6 +11,7 @@ use serde_json::ser::PrettyFormatter;
 
 use crate::engine::Error;
 use crate::kernel::link::Attributes;
+use crate::protocol::keys::section;
 
 /// The longest file name that every file system holds, less what a name begins with while the file
 /// is being written.
@@ -51,7 +52,8 @@ impl Backup {
             }
             Err(source) => return Err(self.failed("read the backup", source)),
         };
-        match serde_json::from_slice(&text) {
+        let kept = serde_json::from_slice(&text).map_err(|error| error.to_string());
+        match kept.and_then(|kept| section(&kept, &[]).map_err(|error| error.to_string())) {
             Ok(kept) => Ok(Some(kept)),
             Err(error) => {
                 log::warn!("{}: no backup of tuning: {error}", self.path.display());
