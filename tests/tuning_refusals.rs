@@ -225,14 +225,10 @@ fn the_list_of_allowed_sysctls_decides() {
     let result = call.add();
     call.check(&result).silence();
     call.del();
-    for (name, shown) in [
-        ("net.ipv4.ip_forward", "net.ipv4.ip_forward"),
-        // Names are compared as they are written.
-        ("net/core/somaxconn", "net/core/somaxconn"),
-        ("net.ipv4.conf.eth0.arp_filter", "net.ipv4.conf.eth0.arp_filter"),
-    ] {
+    // Names are compared as they are written.
+    for name in ["net.ipv4.ip_forward", "net/core/somaxconn", "net.ipv4.conf.eth0.arp_filter"] {
         let call = with_prev(&sysctls(json!({"net.core.wmem_default": "90000", name: "1"})));
-        refuse(&pod, &call, "ADD", &[BAD_CONFIG], &[shown, "not allowed", "allowlist.conf"]);
+        refuse(&pod, &call, "ADD", &[BAD_CONFIG], &[name, "not allowed", "allowlist.conf"]);
     }
     let args = tuning(json!({"args": {"cni": {"sysctl": {"net.ipv4.ip_forward": "1"}}}}));
     refuse(&pod, &with_prev(&args), "ADD", &[BAD_CONFIG], &["args.cni.sysctl", "not allowed"]);

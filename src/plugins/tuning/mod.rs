@@ -3,6 +3,8 @@
 mod allow_list;
 mod key;
 mod planning;
+#[cfg(test)]
+mod planning_tests;
 mod settings;
 
 use std::collections::BTreeMap;
