@@ -409,3 +409,50 @@ fn older_results_keep_their_form() {
         list.del(&result);
     }
 }
+
+/// ADD that is killed at its `nth` system call of one name; says whether it came so far.
+fn killed_add(host: &Host, call: &Call<'_>, name: &str, nth: u32) -> bool {
+    let script = format!(
+        "#!/bin/sh\nexec strace -o /dev/null -e trace={name} \
+         -e inject={name}:signal=SIGKILL:when={nth} /run/cni-test/causeway/tuning\n"
+    );
+    host.script_plugin("killed", &script);
+    let outcome = call.clone().program("/run/cni-test/causeway/killed").run("ADD");
+    assert!(outcome.status.is_none_or(|status| status == 0), "{outcome}");
+    outcome.status.is_none()
+}
+
+#[test]
+fn what_a_killed_add_has_set_is_put_back() {
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let (call, _) = attached(&pod, &everything());
+    call.add();
+    call.del();
+    let before = (host.snapshot(), pod.snapshot());
+    let untouched = (link(&pod), wide(&pod));
+    let mut half_set = 0;
+    // Every one that changes something, and those between them.
+    for name in ["openat", "write", "/^rename", "setns", "sendto", "close"] {
+        let mut nth = 1;
+        while killed_add(&host, &call, name, nth) {
+            let is_half = (link(&pod), wide(&pod)) != untouched;
+            half_set += u32::from(is_half);
+            if nth % 2 == 0 {
+                call.check(&call.add()).silence();
+                assert_everything(&pod);
+            }
+            call.del();
+            let when = format!("after a kill at {name} number {nth}");
+            assert_eq!((link(&pod), wide(&pod)), untouched, "{when}");
+            if is_half {
+                nothing_stays(&before, &pod, &when);
+            }
+            nth += 1;
+        }
+        assert!(nth > 1, "ADD makes no {name}");
+        call.del();
+    }
+    assert!(half_set > 10, "only {half_set} kills found something half done");
+    nothing_stays(&before, &pod, "at the end");
+}

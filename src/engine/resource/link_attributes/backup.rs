@@ -74,8 +74,7 @@ impl Backup {
             .serialize(&mut writer)
             .map_err(|error| self.failed("write the backup", io::Error::other(error)))?;
         let directory = self.path.parent().unwrap_or(Path::new("/"));
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = directory.join(format!("{NEW}{name}"));
+        let temporary = self.temporary();
         let write = || {
             let mut options = OpenOptions::new();
             let mut file =
@@ -101,11 +100,18 @@ impl Backup {
         })
     }
 
-    /// Removes the file; none is fine.
+    /// Where the file is written before it takes the other's place.
+    fn temporary(&self) -> PathBuf {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        self.path.with_file_name(format!("{NEW}{name}"))
+    }
+
+    /// Removes the file, and what a killed process has written of it; none is fine.
     ///
     /// # Errors
     /// [`Error::State`].
     pub fn remove(&self) -> Result<(), Error> {
+        let _ = fs::remove_file(self.temporary());
         match fs::remove_file(&self.path) {
             Err(source)
                 if !matches!(
