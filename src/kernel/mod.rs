@@ -19,6 +19,7 @@ pub mod netns;
 pub mod nft;
 pub mod raw;
 pub mod route;
+pub mod rule;
 pub mod sysctl;
 pub mod vlan;
 

@@ -40,7 +40,7 @@ pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 const PLUGINS: &str = "/run/cni-test";
 
 /// The plugin types that the causeway binary answers to by the name it is called by.
-const TYPES: [&str; 5] = ["causeway", "bridge", "host-local", "loopback", "tuning"];
+const TYPES: [&str; 6] = ["causeway", "bridge", "host-local", "loopback", "tuning", "sbr"];
 
 /// Whether the binaries under test are the reference plugins themselves.
 pub fn testing_reference() -> bool {

@@ -18,6 +18,7 @@ pub mod port_vlan;
 pub mod readiness;
 pub mod route;
 pub mod settings;
+pub mod source_routing;
 pub mod sysctls;
 pub mod veth;
 
@@ -128,6 +129,8 @@ resources! {
     Gateway(gateway::Gateway),
     /// Forwarding of a family, shared.
     Forwarding(forwarding::Forwarding),
+    /// Tables of their own for packets from the container's addresses.
+    SourceRouting(source_routing::SourceRouting),
     /// What another program's plugin has made.
     Foreign(foreign::Foreign),
     /// Masquerading of the container's addresses.

@@ -74,8 +74,7 @@ fn attributes(
 ) -> Result<LinkAttributes, Error> {
     let ifname = &request.ifname;
     let is_made = given.host_link(ifname).is_some();
-    let may_be_made = given.planned.iter().any(|one| matches!(one, Resource::Foreign(_)));
-    if !facts.attached && facts.link.is_none() && !is_made && !may_be_made {
+    if !facts.attached && facts.link.is_none() && !given.may_make(ifname) {
         return Err(Error::config(
             "prevResult",
             format!(
