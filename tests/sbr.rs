@@ -4,108 +4,17 @@
 
 mod harness;
 
-use std::net::UdpSocket;
-use std::time::Duration;
-
-use harness::call::{Call, Plugin};
-use harness::config::{dual_stack, merge};
+use harness::Host;
+use harness::call::Plugin;
+use harness::config::dual_stack;
 use harness::list::with;
-use harness::refusal::{ALREADY_ATTACHED, BAD_CONFIG, CHECK_FAILED, refuse, refuse_late};
+use harness::refusal::{ALREADY_ATTACHED, CHECK_FAILED, refuse};
+use harness::routing::{answers, attached, rules, sbr, second, table, way};
 use harness::snapshot::nothing_stays;
-use harness::{Host, Pod};
 use serde_json::{Value, json};
 
 const BRIDGE: Plugin = Plugin::Causeway("bridge");
 const SBR: Plugin = Plugin::Causeway("sbr");
-const CAUSEWAY: Plugin = Plugin::Causeway("causeway");
-
-/// The second network, on a bridge of its own.
-fn second(more: Value) -> Value {
-    let mut config = dual_stack(json!({
-        "cniVersion": "1.1.0", "name": "second", "bridge": "br1",
-        "ipam": {"type": "host-local", "routes": [{"dst": "198.51.100.0/24", "mtu": 1300}],
-                 "ranges": [[{"subnet": "10.99.0.0/24"}], [{"subnet": "fd00:99::/64"}]]}
-    }));
-    merge(&mut config, more);
-    config
-}
-
-fn sbr(more: Value) -> Value {
-    let mut config = json!({"cniVersion": "1.1.0", "name": "second", "type": "sbr"});
-    merge(&mut config, more);
-    config
-}
-
-/// A pod with `eth0` on the first network, with the default route, and with `eth1` on the second;
-/// the call of sbr for `eth1` with the result of the bridge plugin.
-fn attached<'h>(pod: &Pod<'h>, config: &Value) -> (Call<'h>, Value) {
-    pod.call(BRIDGE, &dual_stack(json!({}))).add();
-    // The default routes are the first network's, as a runtime with several networks has it.
-    let network = second(json!({"isDefaultGateway": null, "isGateway": true}));
-    let result = pod.call(BRIDGE, &network).ifname("eth1").add();
-    (with(&pod.call(SBR, config).ifname("eth1"), &result), result)
-}
-
-fn rules(pod: &Pod<'_>) -> Vec<String> {
-    let text = pod.run("ip rule") + &pod.run("ip -6 rule");
-    let plain = |line: &str| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ");
-    let mut rules: Vec<String> =
-        text.lines().map(plain).filter(|line| !line.starts_with("from all")).collect();
-    rules.sort();
-    rules
-}
-
-/// The routes of a table through `eth1`, of one family.
-fn table(pod: &Pod<'_>, family: &str, table: &str) -> Vec<String> {
-    let routes = pod.json(&format!("ip -j {family} route show table all dev eth1"));
-    let mut lines: Vec<String> = routes
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|route| route["table"].as_str().unwrap_or("main") == table)
-        .map(|route| {
-            let part = |key: &str, word: &str| match &route[key] {
-                Value::Null => String::new(),
-                Value::String(text) => format!(" {word} {text}"),
-                other => format!(" {word} {other}"),
-            };
-            let mtu = route["metrics"][0]["mtu"].as_u64().map(|mtu| format!(" mtu {mtu}"));
-            format!(
-                "{}{}{}{}",
-                route["dst"].as_str().unwrap(),
-                part("gateway", "via"),
-                part("prefsrc", "src"),
-                mtu.unwrap_or_default()
-            )
-        })
-        .collect();
-    lines.sort();
-    lines
-}
-
-/// The link by which a packet to `to` would leave.
-fn way(pod: &Pod<'_>, to: &str, from: &str) -> String {
-    let from = if from.is_empty() { String::new() } else { format!(" from {from}") };
-    let found = pod.json(&format!("ip -j route get {to}{from}"));
-    found[0]["dev"].as_str().unwrap().to_owned()
-}
-
-/// Whether a datagram from an address of the pod to one of the host is answered.
-fn answers(pod: &Pod<'_>, from: &str, to: &str) -> bool {
-    let open = |address: &str| {
-        let socket = UdpSocket::bind((address, 0)).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        socket
-    };
-    let server = pod.host.inside(|| open(to));
-    let client = pod.inside(|| open(from));
-    let mut buffer = [0; 16];
-    client.send_to(b"there", server.local_addr().unwrap()).unwrap();
-    let Ok((5, asking)) = server.recv_from(&mut buffer) else { return false };
-    assert_eq!(asking, client.local_addr().unwrap());
-    server.send_to(b"back", asking).unwrap();
-    client.recv(&mut buffer).is_ok_and(|length| length == 4)
-}
 
 #[test]
 fn packets_leave_by_the_interface_that_has_their_source() {
@@ -461,110 +370,4 @@ fn several_addresses_and_interfaces_have_tables_of_their_own() {
     assert_eq!(rules(&pod), ["from 10.88.0.2 lookup 103"]);
     first.del();
     nothing_stays(&before, &pod, "after DEL");
-}
-
-#[test]
-fn bad_configurations_are_refused_before_anything_is_changed() {
-    let host = Host::new();
-    let pod = host.pod("blue");
-    let (good, given) = attached(&pod, &sbr(json!({})));
-    good.add();
-    good.del();
-    for (more, words) in [
-        (json!({"table": 0}), &["table", "0"][..]),
-        (json!({"table": -1}), &["table", "-1"]),
-        (json!({"table": 4294967296u64}), &["table", "4294967296"]),
-        (json!({"table": "main"}), &["table"]),
-        (json!({"gateways": ["here"]}), &["gateways[0]", "here"]),
-        (json!({"gateways": ["10.99.0.1", "10.99.0.3"]}), &["gateways[1]", "second IPv4"]),
-        (json!({"gateways": ["fd00::1", "10.99.0.1", "fd00::2"]}), &["gateways[2]", "second IPv6"]),
-        (json!({"gateways": "10.99.0.1"}), &["gateways"]),
-        (json!({"addSourceHints": 1}), &["addSourceHints"]),
-    ] {
-        let call = with(&pod.call(SBR, &sbr(more)).ifname("eth1"), &given);
-        refuse(&pod, &call, "ADD", &[BAD_CONFIG], words);
-    }
-    let call = pod.call(SBR, &sbr(json!({}))).ifname("eth1");
-    refuse(&pod, &call, "ADD", &[BAD_CONFIG], &["prevResult", "sbr"]);
-    let nothing = json!({"cniVersion": "1.1.0", "interfaces": given["interfaces"], "ips": []});
-    refuse(&pod, &with(&call, &nothing), "ADD", &[BAD_CONFIG], &["prevResult.ips", "eth1"]);
-    let others = json!({"cniVersion": "1.1.0", "interfaces": [{"name": "eth0", "sandbox": "/x"}],
-                        "ips": [{"address": "10.88.0.2/24", "interface": 0}]});
-    refuse(&pod, &with(&call, &others), "ADD", &[BAD_CONFIG], &["prevResult.ips", "eth1"]);
-    let absent = with(
-        &call.clone().ifname("eth7"),
-        &json!({"cniVersion": "1.1.0", "ips": [{"address": "10.1.0.2/24"}]}),
-    );
-    refuse(&pod, &absent, "ADD", &[BAD_CONFIG], &["eth7", "not in the container"]);
-}
-
-#[test]
-fn what_the_kernel_refuses_is_undone() {
-    let host = Host::new();
-    let pod = host.pod("blue");
-    let (_, given) = attached(&pod, &sbr(json!({})));
-    // No route leads to these; the rules and copies are there by then.
-    for gateway in ["172.16.0.1", "fd00:77::1"] {
-        let config = sbr(json!({"gateways": [gateway]}));
-        let call = with(&pod.call(SBR, &config).ifname("eth1"), &given);
-        pod.run("ip route del default");
-        pod.run("ip -6 route del default");
-        refuse_late(&pod, &call, "ADD", &[100], &[gateway]);
-        pod.run("ip route add default via 10.88.0.1");
-        pod.run("ip -6 route add default via fd00:88::1");
-    }
-}
-
-#[test]
-fn in_one_process_with_the_bridge() {
-    let host = Host::new();
-    let pod = host.pod("blue");
-    let mut bridge = second(json!({"isDefaultGateway": null, "isGateway": true, "ipMasq": true}));
-    merge(&mut bridge, json!({"cniVersion": null, "name": null}));
-    let list = json!({"cniVersion": "1.1.0", "name": "second", "type": "causeway",
-                      "plugins": [bridge, {"type": "sbr"}]});
-    pod.call(BRIDGE, &dual_stack(json!({}))).add();
-    let call = pod.call(CAUSEWAY, &list).ifname("eth1");
-    call.add();
-    call.del();
-    let before = (host.snapshot(), pod.snapshot());
-    let result = call.add();
-    assert_eq!(rules(&pod), ["from 10.99.0.3 lookup 100", "from fd00:99::3 lookup 101"]);
-    assert_eq!(
-        table(&pod, "-4", "100"),
-        [
-            "10.99.0.0/24 src 10.99.0.3",
-            "198.51.100.0/24 via 10.99.0.1 mtu 1300",
-            "default via 10.99.0.1"
-        ]
-    );
-    assert_eq!(table(&pod, "-6", "101"), ["default via fd00:99::1", "fd00:99::/64"]);
-    assert_eq!(table(&pod, "-4", "main"), Vec::<String>::new());
-    assert!(answers(&pod, "10.99.0.3", "10.99.0.1"));
-    call.check(&result).silence();
-    pod.run("ip rule del from 10.99.0.3");
-    call.check(&result).fails(CHECK_FAILED, &["10.99.0.3"]);
-    call.del();
-    nothing_stays(&before, &pod, "after DEL");
-
-    // Attached by one, detached by the plugins one by one, and the other way round.
-    let alone = second(json!({"isDefaultGateway": null, "isGateway": true, "ipMasq": true}));
-    let bridge = pod.call(BRIDGE, &alone).ifname("eth1");
-    let sbr = pod.call(SBR, &sbr(json!({}))).ifname("eth1");
-    let result = call.add();
-    with(&sbr, &result).check(&result).silence();
-    with(&sbr, &result).del();
-    with(&bridge, &result).del();
-    nothing_stays(&before, &pod, "fused ADD, unfused DEL");
-    let result = with(&sbr, &bridge.add()).add();
-    call.check(&result).silence();
-    with(&call, &result).del();
-    nothing_stays(&before, &pod, "unfused ADD, fused DEL");
-
-    // What fails takes the rest with it.
-    let mut broken = list.clone();
-    broken["plugins"][1]["gateways"] = json!(["172.16.0.1"]);
-    pod.run("ip route del default");
-    let call = pod.call(CAUSEWAY, &broken).ifname("eth1");
-    refuse_late(&pod, &call, "ADD", &[100], &["172.16.0.1"]);
 }

@@ -13,6 +13,7 @@ pub mod config;
 pub mod list;
 pub mod packets;
 pub mod refusal;
+pub mod routing;
 pub mod ruleset;
 pub mod side_by_side;
 pub mod snapshot;

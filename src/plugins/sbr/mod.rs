@@ -2,6 +2,8 @@
 //! has the address.
 
 mod planning;
+#[cfg(test)]
+mod planning_tests;
 mod settings;
 
 use std::collections::BTreeSet;
