@@ -7,6 +7,7 @@ mod harness;
 use harness::Host;
 use harness::call::Plugin;
 use harness::config::dual_stack;
+use harness::killed::killed_add;
 use harness::list::with;
 use harness::refusal::{ALREADY_ATTACHED, CHECK_FAILED, refuse};
 use harness::routing::{answers, attached, rules, sbr, second, table, way};
@@ -370,4 +371,30 @@ fn several_addresses_and_interfaces_have_tables_of_their_own() {
     assert_eq!(rules(&pod), ["from 10.88.0.2 lookup 103"]);
     first.del();
     nothing_stays(&before, &pod, "after DEL");
+}
+
+#[test]
+fn what_a_killed_add_has_moved_is_put_back() {
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let (call, _) = attached(&pod, &sbr(json!({})));
+    call.add();
+    call.del();
+    let before = (host.snapshot(), pod.snapshot());
+    let mut half_done = 0;
+    for name in ["sendto", "recvfrom"] {
+        let mut nth = 1;
+        while killed_add(&host, &call, SBR, name, nth) {
+            half_done += u32::from(!rules(&pod).is_empty());
+            if nth % 2 == 0 {
+                call.check(&call.add()).silence();
+            }
+            call.del();
+            nothing_stays(&before, &pod, &format!("after a kill at {name} number {nth}"));
+            nth += 1;
+        }
+        assert!(nth > 1, "ADD makes no {name}");
+        call.del();
+    }
+    assert!(half_done > 3, "only {half_done} kills found something half done");
 }

@@ -6,6 +6,7 @@ mod harness;
 
 use harness::call::{Call, Plugin};
 use harness::config::{dual_stack, merge};
+use harness::killed::killed_add;
 use harness::list::{List, with};
 use harness::refusal::CHECK_FAILED;
 use harness::snapshot::nothing_stays;
@@ -410,18 +411,6 @@ fn older_results_keep_their_form() {
     }
 }
 
-/// ADD that is killed at its `nth` system call of one name; says whether it came so far.
-fn killed_add(host: &Host, call: &Call<'_>, name: &str, nth: u32) -> bool {
-    let script = format!(
-        "#!/bin/sh\nexec strace -o /dev/null -e trace={name} \
-         -e inject={name}:signal=SIGKILL:when={nth} /run/cni-test/causeway/tuning\n"
-    );
-    host.script_plugin("killed", &script);
-    let outcome = call.clone().program("/run/cni-test/causeway/killed").run("ADD");
-    assert!(outcome.status.is_none_or(|status| status == 0), "{outcome}");
-    outcome.status.is_none()
-}
-
 #[test]
 fn what_a_killed_add_has_set_is_put_back() {
     let host = Host::new();
@@ -435,7 +424,7 @@ fn what_a_killed_add_has_set_is_put_back() {
     // Every one that changes something, and those between them.
     for name in ["openat", "write", "/^rename", "setns", "sendto", "close"] {
         let mut nth = 1;
-        while killed_add(&host, &call, name, nth) {
+        while killed_add(&host, &call, TUNING, name, nth) {
             let is_half = (link(&pod), wide(&pod)) != untouched;
             half_set += u32::from(is_half);
             if nth % 2 == 0 {

@@ -10,6 +10,7 @@
 
 pub mod call;
 pub mod config;
+pub mod killed;
 pub mod list;
 pub mod packets;
 pub mod refusal;
