@@ -4,79 +4,16 @@
 
 mod harness;
 
-use harness::call::{Call, Plugin};
+use harness::Host;
 use harness::config::{dual_stack, merge};
-use harness::killed::killed_add;
 use harness::list::{List, with};
 use harness::refusal::CHECK_FAILED;
 use harness::snapshot::nothing_stays;
-use harness::{Host, Pod};
+use harness::tuned::{
+    BRIDGE, MAC, TUNING, assert_everything, attached, everything, has_flag, link, set_sysctl,
+    sysctl, tuning, wide,
+};
 use serde_json::{Value, json};
-
-const BRIDGE: Plugin = Plugin::Causeway("bridge");
-const TUNING: Plugin = Plugin::Causeway("tuning");
-const BACKUP: &str = "/run/cni/tuning/id-blue_eth0.json";
-const RECORD: &str = "/var/lib/cni/causeway/testnet/id-blue:eth0:tuning";
-const MAC: &str = "0a:58:0a:01:00:05";
-
-fn tuning(more: Value) -> Value {
-    let mut config = json!({"cniVersion": "1.1.0", "name": "testnet", "type": "tuning"});
-    merge(&mut config, more);
-    config
-}
-
-fn everything() -> Value {
-    tuning(json!({
-        "mac": MAC, "mtu": 1400, "promisc": true, "allmulti": true, "txQLen": 77,
-        "sysctl": {
-            "net.core.somaxconn": "512",
-            "net/ipv4/tcp_rmem": "4096 16384 65536",
-            "net.ipv4.conf.IFNAME.arp_filter": "1",
-            "net.ipv6.conf.eth0.hop_limit": "33"
-        }
-    }))
-}
-
-/// A pod that the bridge plugin has attached, and the call of tuning with its result.
-fn attached<'h>(pod: &Pod<'h>, config: &Value) -> (Call<'h>, Value) {
-    let result = pod.call(BRIDGE, &dual_stack(json!({"cniVersion": "1.1.0"}))).add();
-    (with(&pod.call(TUNING, config), &result), result)
-}
-
-fn link(pod: &Pod<'_>) -> Value {
-    pod.json("ip -j -d link show eth0")[0].clone()
-}
-
-fn has_flag(link: &Value, flag: &str) -> bool {
-    link["flags"].as_array().unwrap().iter().any(|one| one == flag)
-}
-
-fn sysctl(pod: &Pod<'_>, name: &str) -> String {
-    // In one read: the kernel gives lists of numbers only to the first.
-    let text = pod.run(&format!("cat /proc/sys/net/{name}"));
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn set_sysctl(pod: &Pod<'_>, name: &str, value: &str) {
-    pod.inside(|| std::fs::write(format!("/proc/sys/net/{name}"), value).unwrap());
-}
-
-/// The namespace-wide sysctls that these tests set, which no snapshot has.
-fn wide(pod: &Pod<'_>) -> [String; 2] {
-    [sysctl(pod, "core/somaxconn"), sysctl(pod, "ipv4/tcp_rmem")]
-}
-
-#[track_caller]
-fn assert_everything(pod: &Pod<'_>) {
-    let link = link(pod);
-    assert_eq!(link["address"], MAC);
-    assert_eq!(link["mtu"], 1400);
-    assert_eq!(link["txqlen"], 77);
-    assert!(has_flag(&link, "PROMISC") && has_flag(&link, "ALLMULTI"), "{link}");
-    assert_eq!(wide(pod), ["512", "4096 16384 65536"]);
-    assert_eq!(sysctl(pod, "ipv4/conf/eth0/arp_filter"), "1");
-    assert_eq!(sysctl(pod, "ipv6/conf/eth0/hop_limit"), "33");
-}
 
 #[test]
 fn everything_is_set_and_put_back() {
@@ -170,101 +107,6 @@ fn modes_that_are_asked_to_be_off() {
     pod.run("ip link set eth0 promisc off");
     call.check(&result).silence();
     pod.run("ip link set eth0 promisc on");
-    call.del();
-    nothing_stays(&before, &pod, "after DEL");
-}
-
-#[test]
-fn a_namespace_that_is_gone_leaves_nothing() {
-    let host = Host::new();
-    let pod = host.pod("blue");
-    let (call, _) = attached(&pod, &everything());
-    call.add();
-    assert!(host.succeeds(&format!("test -e {BACKUP}")));
-    assert!(host.succeeds(&format!("test -e {RECORD}")));
-    pod.destroy();
-    for _ in 0..2 {
-        call.del();
-        assert!(!host.succeeds(&format!("test -e {BACKUP}")));
-        assert!(!host.succeeds(&format!("test -e {RECORD}")));
-    }
-    call.clone().without("CNI_NETNS").del();
-    assert_eq!(host.run("ls -A /run/cni/tuning"), "");
-}
-
-#[test]
-fn without_a_record_the_backup_tells() {
-    let host = Host::new();
-    let pod = host.pod("blue");
-    let (call, _) = attached(&pod, &everything());
-    let before = link(&pod);
-    call.add();
-    host.run(&format!("rm {RECORD}"));
-    call.del();
-    assert_eq!(link(&pod), before);
-    assert!(!host.succeeds(&format!("test -e {BACKUP}")));
-}
-
-#[test]
-fn without_a_backup_the_record_tells_of_what_is_still_ours() {
-    let host = Host::new();
-    let pod = host.pod("blue");
-    let (call, _) = attached(&pod, &everything());
-    let before = link(&pod);
-    call.add();
-    host.run(&format!("rm {BACKUP}"));
-    pod.run("ip link set eth0 mtu 1350");
-    set_sysctl(&pod, "core/somaxconn", "700");
-    call.del();
-    let after = link(&pod);
-    assert_eq!(after["mtu"], 1350);
-    assert_eq!(sysctl(&pod, "core/somaxconn"), "700");
-    for key in ["address", "txqlen", "flags"] {
-        assert_eq!(after[key], before[key], "{key}");
-    }
-}
-
-#[test]
-fn a_garbled_backup_is_no_reason_to_keep_the_pod() {
-    let host = Host::new();
-    let pod = host.pod("blue");
-    let (call, _) = attached(&pod, &everything());
-    let before = link(&pod);
-    for garbage in ["", "{", "[]", r#"{"mtu": "big"}"#, r#"{"mac": "nowhere"}"#] {
-        call.add();
-        host.write(BACKUP, garbage);
-        call.del();
-        assert_eq!(link(&pod), before, "{garbage}");
-        assert!(!host.succeeds(&format!("test -e {BACKUP}")));
-    }
-}
-
-#[test]
-fn gc_puts_back_what_nobody_owns() {
-    let host = Host::new();
-    let (pod, other) = (host.pod("blue"), host.pod("green"));
-    let (stays, _) = attached(&other, &everything());
-    let kept = stays.add();
-    let (call, _) = attached(&pod, &everything());
-    let before = (host.snapshot(), pod.snapshot());
-    call.add();
-    host.call(TUNING, &everything()).gc(&[("id-green", "eth0")]);
-    nothing_stays(&before, &pod, "after GC");
-    assert_everything(&other);
-    stays.check(&kept).silence();
-    host.call(TUNING, &everything()).gc(&[]);
-    assert_eq!(link(&other)["mtu"], 1500);
-}
-
-#[test]
-fn a_second_add_starts_from_what_was_before_the_first() {
-    let host = Host::new();
-    let pod = host.pod("blue");
-    let (call, _) = attached(&pod, &everything());
-    let before = (host.snapshot(), pod.snapshot());
-    call.add();
-    call.add();
-    assert_everything(&pod);
     call.del();
     nothing_stays(&before, &pod, "after DEL");
 }
@@ -409,39 +251,4 @@ fn older_results_keep_their_form() {
         }
         list.del(&result);
     }
-}
-
-#[test]
-fn what_a_killed_add_has_set_is_put_back() {
-    let host = Host::new();
-    let pod = host.pod("blue");
-    let (call, _) = attached(&pod, &everything());
-    call.add();
-    call.del();
-    let before = (host.snapshot(), pod.snapshot());
-    let untouched = (link(&pod), wide(&pod));
-    let mut half_set = 0;
-    // Every one that changes something, and those between them.
-    for name in ["openat", "write", "/^rename", "setns", "sendto", "close"] {
-        let mut nth = 1;
-        while killed_add(&host, &call, TUNING, name, nth) {
-            let is_half = (link(&pod), wide(&pod)) != untouched;
-            half_set += u32::from(is_half);
-            if nth % 2 == 0 {
-                call.check(&call.add()).silence();
-                assert_everything(&pod);
-            }
-            call.del();
-            let when = format!("after a kill at {name} number {nth}");
-            assert_eq!((link(&pod), wide(&pod)), untouched, "{when}");
-            if is_half {
-                nothing_stays(&before, &pod, &when);
-            }
-            nth += 1;
-        }
-        assert!(nth > 1, "ADD makes no {name}");
-        call.del();
-    }
-    assert!(half_set > 10, "only {half_set} kills found something half done");
-    nothing_stays(&before, &pod, "at the end");
 }

@@ -19,6 +19,7 @@ pub mod ruleset;
 pub mod side_by_side;
 pub mod snapshot;
 pub mod symbols;
+pub mod tuned;
 
 use std::fs::{self, File};
 use std::io::Write;
