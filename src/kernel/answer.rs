@@ -10,6 +10,8 @@ pub mod flags {
     pub const ACK: u16 = 0x4;
     /// Fail when it is already there.
     pub const EXCL: u16 = 0x200;
+    /// `NLM_F_REPLACE`: what is there gives way.
+    pub const REPLACE: u16 = 0x100;
     /// Make it when it is not there.
     pub const CREATE: u16 = 0x400;
     /// Put it at the end of what is there.

@@ -40,6 +40,13 @@ pub struct Link {
     pub running: bool,
     /// In promiscuous mode by flag or by count.
     pub promiscuous: bool,
+    /// In promiscuous mode because the administrator set it so (`IFF_PROMISC`), not because somebody
+    /// captures packets.
+    pub set_promiscuous: bool,
+    /// Takes every multicast packet because the administrator set it so (`IFF_ALLMULTI`).
+    pub all_multicast: bool,
+    /// The length of the transmit queue, in packets.
+    pub tx_queue_len: u32,
     /// The alias, where causeway writes the owner.
     pub alias: String,
     /// Whether a bridge filters VLANs.
@@ -66,6 +73,7 @@ mod wire {
     pub(super) const MTU: u16 = 4;
     pub(super) const LINK: u16 = 5;
     pub(super) const MASTER: u16 = 10;
+    pub(super) const TX_QUEUE_LEN: u16 = 13;
     pub(super) const OPERSTATE: u16 = 16;
     pub(super) const INFO: u16 = 18;
     pub(super) const ALIAS: u16 = 20;
@@ -90,6 +98,7 @@ mod wire {
     pub(super) const BRIDGE_DEFAULT_PVID: u16 = 39;
     pub(super) const IFF_UP: u32 = 0x1;
     pub(super) const IFF_PROMISC: u32 = 0x100;
+    pub(super) const IFF_ALLMULTI: u32 = 0x200;
     pub(super) const OPER_UP: u8 = 6;
 }
 
@@ -104,6 +113,8 @@ impl Link {
             index: word(message.get(wire::INDEX..)?)?,
             up: flags & wire::IFF_UP != 0,
             promiscuous: flags & wire::IFF_PROMISC != 0,
+            set_promiscuous: flags & wire::IFF_PROMISC != 0,
+            all_multicast: flags & wire::IFF_ALLMULTI != 0,
             ..Self::default()
         };
         for Attribute { kind, value, .. } in Reader::new(message.get(wire::ATTRIBUTES..)?) {
@@ -111,6 +122,7 @@ impl Link {
                 wire::NAME => link.name = attr::text(value)?.to_owned(),
                 wire::ADDRESS => link.mac = value.try_into().ok().map(Mac),
                 wire::MTU => link.mtu = word(value)?,
+                wire::TX_QUEUE_LEN => link.tx_queue_len = word(value)?,
                 wire::MASTER => link.master = word(value),
                 wire::LINK => link.peer = word(value),
                 wire::OPERSTATE => link.running = value == [wire::OPER_UP],

@@ -25,6 +25,7 @@ pub mod port;
 pub mod port_isolation;
 pub mod raw;
 pub mod route;
+pub mod rule;
 pub mod sysctl;
 pub mod vlan;
 

@@ -5,15 +5,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnetwork::IpNetwork;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{
-    RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteMetric, RouteProtocol, RouteScope,
 };
 use nix::errno::Errno;
 use rtnetlink::RouteMessageBuilder;
 use serde::{Deserialize, Serialize};
 
+pub mod whole;
+
 use super::attr::{self, Attribute, Reader};
 use super::error::Error;
-use super::netlink::{RouteSocket, flags};
+use super::netlink::{Reading, RouteSocket, flags};
 
 /// A route through a link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +121,56 @@ pub fn queue_add(
     socket.queue(request, flags::CREATE, doing)
 }
 
+/// Queues a route on the link itself that gives packets a source address, in the place of one to the
+/// same destination with the same priority.
+///
+/// # Errors
+/// As [`RouteSocket::queue`].
+pub fn queue_source_hint(
+    socket: &mut RouteSocket,
+    link: u32,
+    name: &str,
+    source: IpNetwork,
+) -> Result<(), Error> {
+    let request = RouteNetlinkMessage::NewRoute(source_hint(link, source));
+    let doing = format!("add route {source} dev {name} with source {}", source.ip());
+    socket.queue(request, flags::CREATE | flags::REPLACE, doing)
+}
+
+/// Queues removing what [`queue_source_hint`] made. `ESRCH` comes back when it is not there.
+///
+/// # Errors
+/// As [`RouteSocket::queue`].
+pub fn queue_remove_source_hint(
+    socket: &mut RouteSocket,
+    link: u32,
+    name: &str,
+    source: IpNetwork,
+) -> Result<(), Error> {
+    let request = RouteNetlinkMessage::DelRoute(source_hint(link, source));
+    let doing = format!("remove route {source} dev {name} with source {}", source.ip());
+    socket.queue(request, 0, doing)
+}
+
+fn source_hint(link: u32, source: IpNetwork) -> RouteMessage {
+    let scope = u8::from(RouteScope::Link);
+    let route = Route {
+        to: source,
+        via: None,
+        mtu: None,
+        advmss: None,
+        priority: None,
+        table: None,
+        scope: Some(scope),
+    };
+    let mut message = message(&route, link);
+    message.attributes.push(RouteAttribute::PrefSource(match source.ip() {
+        IpAddr::V4(address) => RouteAddress::Inet(address),
+        IpAddr::V6(address) => RouteAddress::Inet6(address),
+    }));
+    message
+}
+
 /// Queues removing a route. `ESRCH` comes back when it is not there.
 ///
 /// # Errors
@@ -153,6 +205,10 @@ pub struct Present {
 /// # Errors
 /// Any refusal.
 pub fn list(socket: &mut RouteSocket, v6: bool) -> Result<Vec<Present>, Error> {
+    dump(socket, v6, &mut |kind, message| Ok(read(kind, message, v6)))
+}
+
+fn dump<T>(socket: &mut RouteSocket, v6: bool, read: Reading<'_, T>) -> Result<Vec<T>, Error> {
     let mut request = RouteMessage::default();
     request.header.address_family = if v6 {
         netlink_packet_route::AddressFamily::Inet6
@@ -160,8 +216,7 @@ pub fn list(socket: &mut RouteSocket, v6: bool) -> Result<Vec<Present>, Error> {
         netlink_packet_route::AddressFamily::Inet
     };
     let request = RouteNetlinkMessage::GetRoute(request);
-    let mut read = |kind: u16, message: &[u8]| Ok(read(kind, message, v6));
-    match socket.ask(request, flags::DUMP, "list the routes", &mut read) {
+    match socket.ask(request, flags::DUMP, "list the routes", read) {
         // A namespace without IPv6 has no routes of it.
         Err(error) if v6 && (error.is(Errno::EOPNOTSUPP) || error.is(Errno::EAFNOSUPPORT)) => {
             Ok(Vec::new())

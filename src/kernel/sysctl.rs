@@ -2,7 +2,8 @@
 //! container's, call these inside [`super::netns::Namespace::enter`].
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 
 use super::error::Error;
 
@@ -17,7 +18,9 @@ fn path(name: &str) -> String {
 /// [`Error::Sysctl`], with `NotFound` inside when the kernel does not have it.
 pub fn read(name: &str) -> Result<String, Error> {
     let attempt = || {
-        let mut text = [0; 64];
+        // In one piece: a list of numbers is given only to a read from its start
+        // (`proc_do_large_bitmap`, kernel/sysctl.c).
+        let mut text = [0; 4096];
         let mut file = File::open(path(name))?;
         let length = file.read(&mut text)?;
         Ok(String::from_utf8_lossy(text.get(..length).unwrap_or_default()).trim_end().to_owned())
@@ -40,6 +43,45 @@ pub fn write(name: &str, value: &str) -> Result<(), Error> {
         doing: format!("write {value}"),
         source,
     })
+}
+
+/// What may be done with a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// Whether anybody may read it; `net/ipv4/route/flush` and its like are only written.
+    pub readable: bool,
+    /// Whether anybody may write it; some only tell.
+    pub writable: bool,
+}
+
+/// Whether a setting is there and what may be done with it; `None` when the kernel, or this
+/// namespace, does not have it.
+///
+/// # Errors
+/// [`Error::Sysctl`].
+pub fn access(name: &str) -> Result<Option<Access>, Error> {
+    match std::fs::metadata(path(name)) {
+        // The kernel goes by these bits, whoever asks (`test_perm`, fs/proc/proc_sysctl.c).
+        Ok(about) if about.is_file() => {
+            let mode = about.permissions().mode();
+            Ok(Some(Access { readable: mode & 0o444 != 0, writable: mode & 0o222 != 0 }))
+        }
+        Ok(_) => Ok(None),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(None)
+        }
+        Err(source) => {
+            Err(Error::Sysctl { name: name.to_owned(), doing: "look at it".into(), source })
+        }
+    }
+}
+
+/// Whether two texts of a setting mean the same: where a setting holds several numbers the kernel
+/// takes any white space between them and answers with tabs.
+pub fn is_same(one: &str, other: &str) -> bool {
+    one.split_ascii_whitespace().eq(other.split_ascii_whitespace())
 }
 
 /// Writes a setting only if it has another value, so that a read-only /proc/sys with the right

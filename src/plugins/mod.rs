@@ -13,7 +13,9 @@ pub mod error;
 pub mod firewall;
 pub mod host_local;
 pub mod loopback;
+pub mod sbr;
 pub mod step;
+pub mod tuning;
 
 use crate::engine::{Node, Owner, Resource};
 use crate::ipam::Leased;
@@ -72,6 +74,12 @@ impl Given<'_> {
             Resource::Veth(veth) if veth.pod == ifname => Some(veth.host.as_str()),
             _ => None,
         })
+    }
+
+    /// Whether the container's interface is made in the same call, or may be by a foreign plugin.
+    pub fn may_make(&self, ifname: &str) -> bool {
+        self.host_link(ifname).is_some()
+            || self.planned.iter().any(|resource| matches!(resource, Resource::Foreign(_)))
     }
 }
 
@@ -185,11 +193,13 @@ where
 }
 
 /// Every plugin type that this program answers to.
-pub static TYPES: [Type; 4] = [
+pub static TYPES: [Type; 6] = [
     of::<bridge::Bridge>(),
     of::<host_local::HostLocalPlugin>(),
     of::<loopback::Loopback>(),
     of::<firewall::Firewall>(),
+    of::<tuning::Tuning>(),
+    of::<sbr::Sbr>(),
 ];
 
 /// The plugin type of this name.

@@ -5,12 +5,13 @@
 //! [`section`].
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use super::address::{RequestedIp, cidr, optional_cidr, optional_ip};
-pub use super::keys::{filled, member, section, section_at};
+pub use super::keys::{filled, member, repeated_key, section, section_at};
 pub use super::runtime_config::{
     Bandwidth, CniArgs, Label, PortMapping, RuntimeConfig, RuntimeDns,
 };
@@ -51,8 +52,10 @@ pub struct NetworkConfig {
     pub state_dir: Option<PathBuf>,
     /// The whole object.
     pub value: Value,
-    /// Stdin as it came, to be handed to a delegated plugin unaltered.
+    /// The object as it came, to be handed to a delegated plugin unaltered.
     pub bytes: Vec<u8>,
+    /// Stdin as it came; also for an entry of a list, whose [`Self::bytes`] are written anew.
+    pub stdin: Arc<[u8]>,
 }
 
 /// The key of the attachments that GC must leave alone, and what some runtimes call it.
@@ -111,7 +114,8 @@ impl NetworkConfig {
         let value: Value = serde_json::from_slice(&bytes).map_err(Error::Json)?;
         let key: VersionKey = section(&value, &[])?;
         let version = Version::of_configuration(key.cni_version.as_deref())?;
-        Self::of_version(version, value, bytes).map_err(|error| error.spoken_in(version))
+        let stdin = Arc::from(bytes.as_slice());
+        Self::of_version(version, value, bytes, stdin).map_err(|error| error.spoken_in(version))
     }
 
     /// The configuration of one entry of a list of plugins, as a runtime derives it (CNI spec 1.1.0,
@@ -155,7 +159,7 @@ impl NetworkConfig {
         let value = Value::Object(map);
         let bytes = serde_json::to_vec(&value)
             .map_err(|source| Error::Serialize { what: "the entry", source })?;
-        Self::of_version(outer.version, value, bytes)
+        Self::of_version(outer.version, value, bytes, Arc::clone(&outer.stdin))
     }
 
     /// What VERSION needs of stdin, which is no more than `cniVersion`: bytes that are not a
@@ -180,6 +184,7 @@ impl NetworkConfig {
             log_level: None,
             state_dir: None,
             value,
+            stdin: Arc::from(bytes.as_slice()),
             bytes,
         }
     }
@@ -194,7 +199,12 @@ impl NetworkConfig {
         member(member(&self.value, "args")?, "cni")
     }
 
-    fn of_version(version: Version, value: Value, bytes: Vec<u8>) -> Result<Self, Error> {
+    fn of_version(
+        version: Version,
+        value: Value,
+        bytes: Vec<u8>,
+        stdin: Arc<[u8]>,
+    ) -> Result<Self, Error> {
         let keys: Keys = section(&value, &[])?;
         if keys.name.is_empty() {
             return Err(Error::MissingKey { key: "name", expected: "the network's name" });
@@ -238,6 +248,7 @@ impl NetworkConfig {
             state_dir: keys.state_dir.map(PathBuf::from),
             value,
             bytes,
+            stdin,
         })
     }
 }

@@ -10,6 +10,10 @@ use serde_json::{Map, Value};
 
 use super::error::Error;
 
+mod repeated;
+
+pub use repeated::repeated_key;
+
 /// Reads a plugin's own keys out of its section of the configuration.
 ///
 /// At every level the keys of a JSON object match the fields of the Rust struct in any case, and

@@ -11,12 +11,16 @@
 pub mod call;
 pub mod chained;
 pub mod config;
+pub mod killed;
+pub mod list;
 pub mod packets;
 pub mod refusal;
+pub mod routing;
 pub mod ruleset;
 pub mod side_by_side;
 pub mod snapshot;
 pub mod symbols;
+pub mod tuned;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -40,7 +44,8 @@ pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 const PLUGINS: &str = "/run/cni-test";
 
 /// The plugin types that the causeway binary answers to by the name it is called by.
-const TYPES: [&str; 5] = ["causeway", "bridge", "host-local", "loopback", "firewall"];
+const TYPES: [&str; 7] =
+    ["causeway", "bridge", "host-local", "loopback", "firewall", "tuning", "sbr"];
 
 /// Whether the binaries under test are the reference plugins themselves.
 pub fn testing_reference() -> bool {

@@ -14,6 +14,7 @@ pub mod guard;
 pub mod iptables_firewall;
 pub mod iptables_masquerade;
 pub mod lease;
+pub mod link_attributes;
 pub mod loopback;
 pub mod masquerade;
 pub mod pod_link;
@@ -21,6 +22,8 @@ pub mod port_vlan;
 pub mod readiness;
 pub mod route;
 pub mod settings;
+pub mod source_routing;
+pub mod sysctls;
 pub mod veth;
 
 use serde::{Deserialize, Serialize};
@@ -118,6 +121,10 @@ resources! {
     VlanGateway(gateway::VlanGateway),
     /// Sysctls of an interface.
     Settings(settings::Settings),
+    /// Sysctls of the container that the configuration names.
+    Sysctls(sysctls::Sysctls),
+    /// Attributes of the container's interface.
+    LinkAttributes(link_attributes::LinkAttributes),
     /// Addresses in the container.
     Addresses(address::Addresses),
     /// A route in the container.
@@ -126,6 +133,8 @@ resources! {
     Gateway(gateway::Gateway),
     /// Forwarding of a family, shared.
     Forwarding(forwarding::Forwarding),
+    /// Tables of their own for packets from the container's addresses.
+    SourceRouting(source_routing::SourceRouting),
     /// What another program's plugin has made.
     Foreign(foreign::Foreign),
     /// Masquerading of the container's addresses.

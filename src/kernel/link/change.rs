@@ -1,6 +1,7 @@
 //! The messages that make, change and remove links (rtnetlink(7), RTM_NEWLINK, RTM_SETLINK,
 //! RTM_DELLINK).
 
+use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_core::DefaultNla;
@@ -11,6 +12,7 @@ use netlink_packet_route::link::{
 };
 use nix::errno::Errno;
 use rtnetlink::{LinkBridge, LinkMessageBuilder, LinkUnspec};
+use serde::{Deserialize, Serialize};
 
 use super::wire;
 use crate::kernel::attr;
@@ -201,6 +203,84 @@ pub fn queue_promiscuous(socket: &mut RouteSocket, name: &str) -> Result<(), Err
     let message = LinkUnspec::new_with_name(name).promiscuous(true).build();
     let doing = format!("set {name} promiscuous");
     socket.queue(RouteNetlinkMessage::SetLink(message), 0, doing)
+}
+
+/// What can be set of a link in one request; what is absent stays as it is.
+///
+/// As JSON it has the keys of the reference plugin tuning, in its configuration as in its backup
+/// files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Attributes {
+    /// The hardware address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
+    /// Promiscuous mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promisc: Option<bool>,
+    /// Bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+    /// Whether every multicast packet is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allmulti: Option<bool>,
+    /// The length of the transmit queue, in packets.
+    #[serde(rename = "txQLen", skip_serializing_if = "Option::is_none")]
+    pub tx_queue_len: Option<u32>,
+}
+
+impl Attributes {
+    /// Whether nothing is to be set.
+    pub fn is_empty(&self) -> bool {
+        self == &Self::default()
+    }
+}
+
+impl fmt::Display for Attributes {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let on = |set: bool| if set { "on" } else { "off" };
+        let list: Vec<String> = [
+            self.mac.map(|mac| format!("hardware address {mac}")),
+            self.promisc.map(|set| format!("promiscuous mode {}", on(set))),
+            self.mtu.map(|mtu| format!("MTU {mtu}")),
+            self.allmulti.map(|set| format!("all multicast {}", on(set))),
+            self.tx_queue_len.map(|length| format!("transmit queue length {length}")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        out.write_str(&list.join(", "))
+    }
+}
+
+/// Queues setting several attributes of a link. The kernel sets one after the other, so when it
+/// refuses one some of the others may have been set (`do_setlink`, net/core/rtnetlink.c).
+///
+/// # Errors
+/// As [`RouteSocket::queue`].
+pub fn queue_attributes(
+    socket: &mut RouteSocket,
+    name: &str,
+    attributes: &Attributes,
+) -> Result<(), Error> {
+    let mut message = LinkUnspec::new_with_name(name);
+    if let Some(mac) = attributes.mac {
+        message = message.address(mac.0.to_vec());
+    }
+    if let Some(mtu) = attributes.mtu {
+        message = message.mtu(mtu);
+    }
+    if let Some(length) = attributes.tx_queue_len {
+        message = message.txqueuelen(length);
+    }
+    if let Some(set) = attributes.promisc {
+        message = message.promiscuous(set);
+    }
+    if let Some(set) = attributes.allmulti {
+        message = message.allmulticast(set);
+    }
+    let doing = format!("set {attributes} of {name}");
+    socket.queue(RouteNetlinkMessage::SetLink(message.build()), 0, doing)
 }
 
 /// Queues removing a link; it is gone when [`RouteSocket::flush`] returns. `ENODEV` comes back for
