@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use crate::kernel::link::{self, Link};
 use crate::kernel::netlink::RouteSocket;
 use crate::kernel::netns::Namespace;
-use crate::kernel::{Error, nft};
+use crate::kernel::{Error, conntrack, nft};
 
 /// On which side of the veth pair something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -52,6 +52,8 @@ pub struct Node<'a> {
     pub rules: nft::Change,
     /// Who keeps the leases.
     pub leases: Option<&'a dyn LeaseKeeper>,
+    /// UDP ports of which connections are to be forgotten with the next commit, and whether of IPv6.
+    udp: Vec<(Vec<u16>, bool)>,
     home: Namespace,
     nft: Option<nft::Socket>,
     links: HashMap<String, Link>,
@@ -80,6 +82,7 @@ impl<'a> Node<'a> {
             pod,
             rules: nft::Change::default(),
             leases,
+            udp: Vec::new(),
             home,
             nft: None,
             links: HashMap::new(),
@@ -198,16 +201,30 @@ impl<'a> Node<'a> {
         self.commit()
     }
 
+    /// Has the kernel forget, once the rules are changed, its UDP connections to `ports` of the host:
+    /// they would go on as before.
+    pub fn forget_udp(&mut self, ports: &[u16], v6: bool) {
+        if !ports.is_empty() {
+            self.udp.push((ports.to_vec(), v6));
+        }
+    }
+
     /// Carries out the queued changes of rules.
     ///
     /// # Errors
     /// The kernel's refusal.
     pub fn commit(&mut self) -> Result<(), Error> {
-        if self.rules.is_empty() {
-            return Ok(());
+        if !self.rules.is_empty() {
+            let change = std::mem::take(&mut self.rules);
+            self.nft()?.commit(&change)?;
         }
-        let change = std::mem::take(&mut self.rules);
-        Ok(self.nft()?.commit(&change)?)
+        for (ports, v6) in std::mem::take(&mut self.udp) {
+            // New connections work all the same.
+            if let Err(error) = conntrack::forget_udp(&ports, v6) {
+                log::warn!("UDP connections of before may go astray for a while: {error}");
+            }
+        }
+        Ok(())
     }
 }
 

@@ -23,6 +23,7 @@ pub mod netns;
 pub mod nft;
 pub mod port;
 pub mod port_isolation;
+pub mod portmap;
 pub mod raw;
 pub mod route;
 pub mod rule;

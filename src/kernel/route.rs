@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use rtnetlink::RouteMessageBuilder;
 use serde::{Deserialize, Serialize};
 
+pub mod lookup;
 pub mod whole;
 
 use super::attr::{self, Attribute, Reader};
@@ -205,7 +206,7 @@ pub struct Present {
 /// # Errors
 /// Any refusal.
 pub fn list(socket: &mut RouteSocket, v6: bool) -> Result<Vec<Present>, Error> {
-    dump(socket, v6, &mut |kind, message| Ok(read(kind, message, v6)))
+    dump(socket, v6, &mut |kind, message| Ok(read(kind, message, v6, Cloned::PassedOver)))
 }
 
 fn dump<T>(socket: &mut RouteSocket, v6: bool, read: Reading<'_, T>) -> Result<Vec<T>, Error> {
@@ -243,11 +244,21 @@ mod wire {
     pub(super) const HOP: usize = 8;
 }
 
+/// What becomes of routes that were made for one destination from another route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cloned {
+    /// A list of routes does without.
+    PassedOver,
+    /// A lookup gives nothing else.
+    Kept,
+}
+
 /// Reads an RTM_NEWROUTE message.
-fn read(kind: u16, message: &[u8], v6: bool) -> Option<Present> {
+fn read(kind: u16, message: &[u8], v6: bool, cloned: Cloned) -> Option<Present> {
     let header = message.get(wire::HEADER..)?.first_chunk::<12>()?;
     let [_family, prefix, _source, _tos, table, _protocol, _scope, _type, flags @ ..] = header;
-    if kind != wire::RTM_NEWROUTE || u32::from_ne_bytes(*flags) & wire::CLONED != 0 {
+    let is_cloned = u32::from_ne_bytes(*flags) & wire::CLONED != 0;
+    if kind != wire::RTM_NEWROUTE || (is_cloned && cloned == Cloned::PassedOver) {
         return None;
     }
     let mut to: IpAddr =

@@ -32,6 +32,18 @@ pub enum Error {
     /// The interface or the attachment is there already.
     #[error("{0}")]
     AlreadyAttached(String),
+    /// A port of the host is another attachment's.
+    #[error("host port {port}/{protocol}{} is already taken by {owner}; detach that one first (DEL), or choose another port", at.map(|at| format!(" of {at}")).unwrap_or_default())]
+    PortTaken {
+        /// The port.
+        port: u16,
+        /// The protocol's name.
+        protocol: &'static str,
+        /// The address of the host, if it is for one.
+        at: Option<std::net::IpAddr>,
+        /// Whose it is.
+        owner: String,
+    },
     /// CHECK cannot find in prevResult what it must compare with.
     #[error("prevResult: {0}")]
     Foreign(String),
@@ -97,6 +109,7 @@ impl Error {
                 format!("invalid network configuration: {self}"),
                 "",
             ),
+            Self::PortTaken { .. } => CniError::new(Code::PortTaken, self.to_string(), ""),
             Self::Environment { .. } => {
                 CniError::new(Code::InvalidEnvironment, format!("invalid environment: {self}"), "")
             }
@@ -188,6 +201,8 @@ fn of_kernel(error: &kernel::Error) -> (Code, &'static str) {
             Code::MissingFeature,
             "use a kernel with nf_tables, load its module, or take ipMasq and macspoofchk out of the configuration",
         ),
+        kernel::Error::Nft(kernel::nft::Error::Taken { .. }) => (Code::PortTaken, ""),
+        kernel::Error::NoProgram { .. } => (Code::MissingFeature, ""),
         kernel::Error::Refused { errno: Errno::EPERM | Errno::EACCES, .. } => (
             Code::Kernel,
             "run as root, or with CAP_NET_ADMIN and CAP_SYS_ADMIN in the user namespace that owns both network namespaces",

@@ -13,6 +13,7 @@ pub mod error;
 pub mod firewall;
 pub mod host_local;
 pub mod loopback;
+pub mod portmap;
 pub mod sbr;
 pub mod step;
 pub mod tuning;
@@ -193,10 +194,11 @@ where
 }
 
 /// Every plugin type that this program answers to.
-pub static TYPES: [Type; 6] = [
+pub static TYPES: [Type; 7] = [
     of::<bridge::Bridge>(),
     of::<host_local::HostLocalPlugin>(),
     of::<loopback::Loopback>(),
+    of::<portmap::Portmap>(),
     of::<firewall::Firewall>(),
     of::<tuning::Tuning>(),
     of::<sbr::Sbr>(),

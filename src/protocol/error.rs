@@ -54,6 +54,8 @@ pub enum Code {
     MissingFeature = 106,
     /// Undoing a failed ADD, or a DEL or GC, could not remove everything.
     RemovalIncomplete = 107,
+    /// A port of the host that was asked for is another attachment's.
+    PortTaken = 108,
     /// A defect of causeway itself.
     Internal = 199,
 }

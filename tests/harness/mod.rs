@@ -17,6 +17,7 @@ pub mod packets;
 pub mod refusal;
 pub mod routing;
 pub mod ruleset;
+pub mod services;
 pub mod side_by_side;
 pub mod snapshot;
 pub mod symbols;
@@ -44,8 +45,8 @@ pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 const PLUGINS: &str = "/run/cni-test";
 
 /// The plugin types that the causeway binary answers to by the name it is called by.
-const TYPES: [&str; 7] =
-    ["causeway", "bridge", "host-local", "loopback", "firewall", "tuning", "sbr"];
+const TYPES: [&str; 8] =
+    ["causeway", "bridge", "host-local", "loopback", "portmap", "firewall", "tuning", "sbr"];
 
 /// Whether the binaries under test are the reference plugins themselves.
 pub fn testing_reference() -> bool {

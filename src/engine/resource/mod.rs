@@ -15,9 +15,11 @@ pub mod iptables_firewall;
 pub mod iptables_masquerade;
 pub mod lease;
 pub mod link_attributes;
+pub mod local_routing;
 pub mod loopback;
 pub mod masquerade;
 pub mod pod_link;
+pub mod port_map;
 pub mod port_vlan;
 pub mod readiness;
 pub mod route;
@@ -141,6 +143,10 @@ resources! {
     Masquerade(masquerade::Masquerade),
     /// Masquerading by iptables.
     IptablesMasquerade(iptables_masquerade::IptablesMasquerade),
+    /// Ports of the host that lead to the container.
+    PortMap(port_map::PortMap),
+    /// The host's loopback reaches the container, shared.
+    LocalRouting(local_routing::LocalRouting),
     /// Frames with other source addresses are dropped.
     Guard(guard::Guard),
     /// The container's addresses are let through.

@@ -24,12 +24,10 @@ pub enum Error {
         said: Option<String>,
     },
     /// What was to be added to a set is there and belongs to another.
-    #[error("{set} already has that element, of {}", owner.as_deref().unwrap_or("an unknown owner"))]
+    #[error("{what} is already taken by {}; detach that one first (DEL), or choose another", owner.as_deref().unwrap_or("an unknown owner"))]
     Taken {
-        /// The set with its table.
-        set: String,
-        /// The element's key.
-        key: super::Key,
+        /// What was claimed, in words.
+        what: String,
         /// The comment of what is there.
         owner: Option<String>,
     },

@@ -44,8 +44,16 @@ pub fn network_part(network: IpNetwork, register: Register) -> Option<Expr> {
 /// A prefix of whole bytes is compared without a mask, as nft does it: rules that were saved and
 /// loaded with nft stay the same.
 pub fn destination_in(network: IpNetwork, how: Compare) -> Vec<Expr> {
+    loaded_in(destination(network.ip(), Register::FIRST), network, how)
+}
+
+/// The rule goes on only for packets whose source is, or is not, in `network`.
+pub fn source_in(network: IpNetwork, how: Compare) -> Vec<Expr> {
+    loaded_in(source(network.ip(), Register::FIRST), network, how)
+}
+
+fn loaded_in(mut load: Expr, network: IpNetwork, how: Compare) -> Vec<Expr> {
     let from = Register::FIRST;
-    let mut load = destination(network.ip(), from);
     let mut with = octets(network.network());
     let prefix = u32::from(network.prefix());
     if prefix > 0

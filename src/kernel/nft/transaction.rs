@@ -36,8 +36,8 @@ pub struct Change {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Addition {
     pub(super) element: Element,
-    /// Whether one of the same key stays if it is another's.
-    pub(super) exclusive: bool,
+    /// What it stands for, in words, if one of the same key stays that is another's.
+    pub(super) claims: Option<String>,
 }
 
 /// Something to take away. Nothing here fails because it is already gone.
@@ -85,13 +85,14 @@ impl Change {
 
     /// Adds an element. One of the same key that is already there is replaced.
     pub fn add(&mut self, element: Element) {
-        self.additions.push(Addition { element, exclusive: false });
+        self.additions.push(Addition { element, claims: None });
     }
 
     /// Adds an element, unless one of the same key and with another comment is there: then nothing
     /// of the change is done ([`Error::Taken`]).
-    pub fn claim(&mut self, element: Element) {
-        self.additions.push(Addition { element, exclusive: true });
+    /// `what` says in words what it stands for.
+    pub fn claim(&mut self, element: Element, what: String) {
+        self.additions.push(Addition { element, claims: Some(what) });
     }
 
     /// Removes an element, whoever it belongs to.
@@ -160,17 +161,13 @@ impl Socket {
 
     /// Makes sure that what an exclusive addition would replace is its own owner's.
     fn respect(&mut self, change: &Change, progress: &Progress) -> Result<(), Error> {
-        let claims = change.additions.iter().zip(&progress.replacing);
-        for (Addition { element, .. }, _) in
-            claims.filter(|(addition, replaced)| addition.exclusive && **replaced)
+        for (Addition { element, claims }, _) in
+            change.additions.iter().zip(&progress.replacing).filter(|(_, replaced)| **replaced)
         {
+            let Some(what) = claims else { continue };
             let found = self.element(&element.set, &element.key)?;
             if let Some(found) = found.filter(|found| found.comment != element.comment) {
-                return Err(Error::Taken {
-                    set: element.set.to_string(),
-                    key: element.key.clone(),
-                    owner: found.comment,
-                });
+                return Err(Error::Taken { what: what.clone(), owner: found.comment });
             }
         }
         Ok(())

@@ -1,0 +1,72 @@
+//! Ports of the host that lead to the container, by nftables.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Kind, Made};
+use crate::engine::{Error, Node, Owner, reference};
+use crate::kernel;
+use crate::kernel::port::Transport;
+use crate::kernel::portmap::{self, Target};
+
+/// The container's entries in the maps of ports.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PortMap {
+    /// Where the ports lead, at most one address per family.
+    pub targets: Vec<Target>,
+    /// The elements' comment.
+    pub owner: String,
+}
+
+impl PortMap {
+    /// Has connections forgotten that know the way of before, since UDP has no other end.
+    fn forget_connections(&self, node: &mut Node<'_>) {
+        for target in &self.targets {
+            let udp = target.mappings.iter().filter(|one| one.protocol == Transport::Udp);
+            let ports: Vec<u16> = udp.map(|mapping| mapping.host_port).collect();
+            node.forget_udp(&ports, target.pod.is_ipv6());
+        }
+    }
+}
+
+impl Kind for PortMap {
+    fn describe(&self) -> String {
+        let targets = self.targets.iter().map(|target| {
+            let list: Vec<String> = target.mappings.iter().map(ToString::to_string).collect();
+            format!("{} of {}", list.join(", "), target.pod.ip())
+        });
+        let targets: Vec<String> = targets.collect();
+        format!("forward host ports (nftables): {}", targets.join("; "))
+    }
+
+    fn create(&self, node: &mut Node<'_>) -> Result<Made, Error> {
+        for target in &self.targets {
+            portmap::add(&mut node.rules, target, &self.owner);
+        }
+        self.forget_connections(node);
+        Ok(Made::Now)
+    }
+
+    fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
+        let mut missing = Vec::new();
+        for target in &self.targets {
+            let found = portmap::missing(node.nft()?, target, &self.owner);
+            missing.extend(found.map_err(kernel::Error::from)?);
+        }
+        // A pod attached by the reference plugins has their rules, which are as good.
+        if !missing.is_empty()
+            && let Some(owner) = Owner::parse(&self.owner)
+            && reference::portmap_present(&owner, node)?
+        {
+            return Ok(Vec::new());
+        }
+        Ok(missing)
+    }
+
+    fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {
+        for target in &self.targets {
+            portmap::remove(&mut node.rules, target, &self.owner);
+        }
+        self.forget_connections(node);
+        Ok(())
+    }
+}

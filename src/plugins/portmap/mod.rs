@@ -1,0 +1,157 @@
+//! `portmap`: ports of the host that lead to the container.
+
+pub mod planning;
+#[cfg(test)]
+mod planning_tests;
+pub mod settings;
+
+use crate::engine::{Node, Owner, Resource, reference};
+use crate::kernel::iptables::FAMILIES;
+use crate::kernel::{self, nft, portmap};
+use crate::protocol::request::Request;
+use crate::protocol::result::AddResult;
+
+use super::{Error, Given, Plan, Plugin, Role};
+use settings::{Backend, Settings};
+
+/// The key that asks for iptables.
+const IPTABLES: &str = "backend \"iptables\"";
+
+/// The plugin with its checked configuration.
+pub struct Portmap {
+    settings: Settings,
+}
+
+/// What a plan depends on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The ports that are others'.
+    pub taken: Vec<Taken>,
+}
+
+/// A port of the host that leads to another container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The mapping's place in the list.
+    pub mapping: usize,
+    /// In which family.
+    pub v6: bool,
+    /// Whose it is.
+    pub owner: String,
+}
+
+impl Plugin for Portmap {
+    const TYPE: &'static str = "portmap";
+    const ROLE: Role = Role::Chained;
+    type Facts = Facts;
+
+    fn configure(request: &Request) -> Result<Self, Error> {
+        Ok(Self { settings: Settings::read(request)? })
+    }
+
+    fn observe(
+        &self,
+        _request: &Request,
+        owner: &Owner,
+        node: &mut Node<'_>,
+    ) -> Result<Facts, Error> {
+        if self.settings.mappings.is_empty() {
+            return Ok(Facts::default());
+        }
+        match &self.settings.backend {
+            Backend::Nftables { .. } => Ok(Facts { taken: self.taken(owner, node)? }),
+            Backend::Iptables { .. } => {
+                self.probe(node)?;
+                Ok(Facts::default())
+            }
+        }
+    }
+
+    fn plan(
+        &self,
+        request: &Request,
+        owner: &Owner,
+        facts: &Facts,
+        given: &Given<'_>,
+    ) -> Result<Plan, Error> {
+        planning::plan(&self.settings, &request.ifname, owner, facts, given)
+    }
+
+    fn attached(&self, _request: &Request, _result: &AddResult) -> Result<Facts, Error> {
+        Ok(Facts::default())
+    }
+
+    fn traces(&self, _request: &Request, _owner: &Owner) -> Vec<Resource> {
+        Vec::new()
+    }
+
+    fn remove_unrecorded(
+        &self,
+        _request: &Request,
+        owner: &Owner,
+        node: &mut Node<'_>,
+    ) -> Result<(), Error> {
+        // As with the reference plugin: nothing is asked for, nothing is looked for.
+        if self.settings.mappings.is_empty() {
+            return Ok(());
+        }
+        let text = owner.text();
+        remove_entries(node, &|one| one == text)?;
+        Ok(reference::remove_portmap(owner, node)?)
+    }
+
+    fn collect(
+        &self,
+        _request: &Request,
+        node: &mut Node<'_>,
+        is_stale: &dyn Fn(&str) -> bool,
+    ) -> Result<(), Error> {
+        remove_entries(node, is_stale)
+    }
+
+    fn probe(&self, node: &mut Node<'_>) -> Result<(), Error> {
+        match &self.settings.backend {
+            Backend::Nftables { .. } => {
+                portmap::holders(node.nft()?, false, &[], &[]).map_err(kernel::Error::from)?;
+            }
+            Backend::Iptables { .. } => {
+                for family in FAMILIES {
+                    family.require(IPTABLES)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Portmap {
+    /// The ports that others have.
+    fn taken(&self, owner: &Owner, node: &mut Node<'_>) -> Result<Vec<Taken>, Error> {
+        let Backend::Nftables { conditions_v4, conditions_v6 } = &self.settings.backend else {
+            return Ok(Vec::new());
+        };
+        let own = nft::comment(&owner.text());
+        let mut taken = Vec::new();
+        for (v6, conditions) in [(false, conditions_v4), (true, conditions_v6)] {
+            let holders = portmap::holders(node.nft()?, v6, &self.settings.mappings, conditions)
+                .map_err(kernel::Error::from)?;
+            let others = holders.into_iter().filter(|(_, owner)| *owner != own);
+            taken.extend(others.map(|(mapping, owner)| Taken { mapping, v6, owner }));
+        }
+        Ok(taken)
+    }
+}
+
+/// Removes the entries whose owner is stale; a kernel without nf_tables has none.
+fn remove_entries(node: &mut Node<'_>, is_stale: &dyn Fn(&str) -> bool) -> Result<(), Error> {
+    let read =
+        |node: &mut Node<'_>| -> Result<_, kernel::Error> { Ok(portmap::entries(node.nft()?)?) };
+    let entries = match read(node) {
+        Err(kernel::Error::Nft(nft::Error::Unsupported { .. })) => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries.iter().filter(|entry| is_stale(&entry.owner)) {
+        portmap::remove_entry(&mut node.rules, entry);
+    }
+    Ok(node.flush()?)
+}

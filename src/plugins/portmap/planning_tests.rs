@@ -1,0 +1,3 @@
+//! Plans of port mappings from values.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
