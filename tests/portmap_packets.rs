@@ -20,6 +20,14 @@ fn http(protocol: &str) -> Value {
     json!([{"hostPort": 8080, "containerPort": 80, "protocol": protocol}])
 }
 
+/// A bridge whose ports send back where a frame came from, which a pod that uses its own port needs
+/// where bridged packets pass the host's rules.
+fn hairpin() -> Value {
+    let mut entry = dual_entry("br0", 88);
+    entry["hairpinMode"] = json!(true);
+    entry
+}
+
 /// A list of a dual-stack bridge and port mappings.
 fn list<'h>(pod: &Pod<'h>, side: Side, mappings: Value, more: Value) -> List<'h> {
     let entry = portmap(mappings, more);
@@ -27,10 +35,10 @@ fn list<'h>(pod: &Pod<'h>, side: Side, mappings: Value, more: Value) -> List<'h>
         let runtime = entry["runtimeConfig"].clone();
         let mut portmap = entry;
         portmap.as_object_mut().unwrap().remove("runtimeConfig");
-        return List::new(pod, side, &[dual_entry("br0", 88), portmap])
+        return List::new(pod, side, &[hairpin(), portmap])
             .map(|call| call.key("runtimeConfig", &runtime));
     }
-    List::new(pod, side, &[dual_entry("br0", 88), entry])
+    List::new(pod, side, &[hairpin(), entry])
 }
 
 /// Who may use a mapped port: the world, the host, its loopback, another pod, and the pod itself.

@@ -80,3 +80,11 @@ fn rules(owner: &Owner, addresses: &[&IpNetwork], v6: bool) -> String {
     text.push_str("COMMIT\n");
     text
 }
+/// Temporary.
+pub fn remove_portmap(_o: &Owner, _n: &mut Node<'_>) -> Result<(), Error> {
+    Ok(())
+}
+/// Temporary.
+pub fn portmap_present(_o: &Owner, _n: &mut Node<'_>) -> Result<bool, Error> {
+    Ok(false)
+}

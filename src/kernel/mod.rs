@@ -7,6 +7,7 @@ pub mod addr;
 pub mod announce;
 pub mod answer;
 pub mod attr;
+pub mod conntrack;
 pub mod dbus;
 pub mod error;
 pub mod filter_table;

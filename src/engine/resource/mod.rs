@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod guard;
 pub mod iptables_firewall;
 pub mod iptables_masquerade;
+pub mod iptables_port_map;
 pub mod lease;
 pub mod link_attributes;
 pub mod local_routing;
@@ -147,6 +148,8 @@ resources! {
     PortMap(port_map::PortMap),
     /// The host's loopback reaches the container, shared.
     LocalRouting(local_routing::LocalRouting),
+    /// Temporary.
+    IptablesPortMap(iptables_port_map::IptablesPortMap),
     /// Frames with other source addresses are dropped.
     Guard(guard::Guard),
     /// The container's addresses are let through.

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::route::{RouteHeader, RouteProtocol, RouteScope, RouteType};
 use nix::errno::Errno;
 use rtnetlink::RouteMessageBuilder;
 
@@ -15,12 +16,17 @@ use crate::kernel::netlink::RouteSocket;
 /// # Errors
 /// Any refusal but that there is no route.
 pub fn link_to(socket: &mut RouteSocket, address: IpAddr) -> Result<Option<u32>, Error> {
-    let message = match address {
+    let mut message = match address {
         IpAddr::V4(to) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(to, 32).build(),
         IpAddr::V6(to) => {
             RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(to, 128).build()
         }
     };
+    // What the builder fills in for a new route, a question must leave out.
+    message.header.protocol = RouteProtocol::Unspec;
+    message.header.kind = RouteType::Unspec;
+    message.header.scope = RouteScope::Universe;
+    message.header.table = RouteHeader::RT_TABLE_UNSPEC;
     let request = RouteNetlinkMessage::GetRoute(message);
     let cloned = super::Cloned::Kept;
     let mut read = |kind: u16, message: &[u8]| Ok(read(kind, message, address.is_ipv6(), cloned));
