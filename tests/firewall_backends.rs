@@ -6,7 +6,7 @@ mod harness;
 
 use harness::call::Plugin;
 use harness::chained::{List, Side, dual_entry};
-use harness::refusal::{CHECK_FAILED, KERNEL_REFUSED, refuse_late};
+use harness::refusal::{CHECK_FAILED, KERNEL_REFUSED, MISSING_FEATURE, refuse_late};
 use harness::snapshot::nothing_stays;
 use harness::{Host, Pod};
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ fn a_backend_that_is_not_there_is_refused_before_anything_is_changed() {
         let list = List::new(&pod, side, &entries);
         let without = list.map(|call| call.env("PATH", "/nonexistent"));
         let (outcome, given) = without.try_add();
-        outcome.fails(KERNEL_REFUSED, &["iptables-restore", "backend \"iptables\"", "install"]);
+        outcome.fails(MISSING_FEATURE, &["iptables-restore", "backend \"iptables\"", "install"]);
         if side == Side::Fused {
             nothing_stays(&before, &pod, "no iptables");
         } else {

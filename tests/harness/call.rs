@@ -115,6 +115,16 @@ impl<'h> Call<'h> {
         self
     }
 
+    /// Runs the plugin by way of another program, such as strace, that executes it.
+    pub fn by(self, wrapper: &str) -> Self {
+        let name = self.program.rsplit('/').next().unwrap_or_default();
+        // A plugin's role follows from its name, which the wrapper leaves alone.
+        let script = format!("by-{name}");
+        self.host.script_plugin(&script, &format!("#!/bin/sh\nexec {wrapper} {}\n", self.program));
+        let path = format!("{PLUGINS}/causeway/{script}");
+        self.program(&path)
+    }
+
     /// Makes the call.
     pub fn run(&self, verb: &str) -> Outcome {
         let child = self.spawn(verb, Stdio::piped());

@@ -43,7 +43,7 @@ impl<'h> List<'h> {
         };
         let calls = match side {
             Side::Fused => {
-                let list = complete(&json!({"type": "causeway", "plugins": entries}));
+                let list = complete(&fused(entries));
                 vec![pod.call(Plugin::Causeway("causeway"), &list)]
             }
             Side::Causeway | Side::Reference => entries
@@ -90,6 +90,11 @@ impl<'h> List<'h> {
         (with(self.last(), &before).run("ADD"), before)
     }
 
+    /// The calls, in the order of ADD.
+    pub fn calls(&self) -> &[Call<'h>] {
+        &self.calls
+    }
+
     /// CHECK of all that must succeed.
     #[track_caller]
     pub fn check(&self, result: &Value) {
@@ -110,6 +115,22 @@ impl<'h> List<'h> {
             with(call, result).del();
         }
     }
+}
+
+/// One entry for all of `entries`. A runtime knows only this one, so what the entries are given by it
+/// (runtimeConfig) is given to this one.
+pub fn fused(entries: &[Value]) -> Value {
+    let mut list = json!({"type": "causeway", "plugins": []});
+    for entry in entries {
+        let mut entry = entry.clone();
+        if let Some(runtime) = entry.as_object_mut().and_then(|keys| keys.remove("runtimeConfig")) {
+            let all = list["runtimeConfig"].take();
+            list["runtimeConfig"] = if all.is_null() { json!({}) } else { all };
+            merge(&mut list["runtimeConfig"], runtime);
+        }
+        list["plugins"].as_array_mut().expect("a list").push(entry);
+    }
+    list
 }
 
 fn with<'h>(call: &Call<'h>, result: &Value) -> Call<'h> {

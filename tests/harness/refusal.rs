@@ -26,6 +26,8 @@ pub const ALREADY_ATTACHED: u64 = 103;
 pub const CHECK_FAILED: u64 = 104;
 /// A delegated plugin was not found or failed.
 pub const DELEGATE: u64 = 105;
+/// The kernel lacks something, or a program is not installed.
+pub const MISSING_FEATURE: u64 = 106;
 
 /// Makes a call that must fail with one of `codes`, name every one of `words`, and change nothing.
 #[track_caller]
