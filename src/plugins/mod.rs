@@ -12,6 +12,7 @@ mod detach;
 pub mod error;
 pub mod firewall;
 pub mod host_local;
+mod inside;
 pub mod loopback;
 pub mod portmap;
 pub mod sbr;

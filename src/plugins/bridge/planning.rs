@@ -1,15 +1,10 @@
 //! From configuration, facts and lease to a plan: pure.
 
-use std::net::IpAddr;
-
 use ipnetwork::IpNetwork;
 
 use super::facts::{Facts, PodEnd};
 use super::settings::{Backend, Settings};
-use crate::engine::node::Side;
-use crate::engine::resource::settings::{Setting, Settings as Sysctls};
 use crate::engine::resource::{
-    address::Addresses,
     announcement::Announcement,
     bridge::Bridge,
     forwarding::Forwarding,
@@ -20,15 +15,14 @@ use crate::engine::resource::{
     masquerade::Masquerade,
     port_vlan::PortVlan,
     readiness::Readiness,
-    route::PodRoute,
     veth::Veth,
 };
 use crate::engine::{Owner, Resource};
 use crate::ipam::{self, Leased};
-use crate::kernel::route::Route as KernelRoute;
+use crate::plugins::inside::{self, Inside};
 use crate::plugins::{Error, Plan};
 use crate::protocol::request::Request;
-use crate::protocol::result::{AddResult, Dns, Interface, IpConfig, Route};
+use crate::protocol::result::{AddResult, Interface, IpConfig, Route};
 
 /// The smallest MTU that carries IPv6 (RFC 8200, section 5).
 const IPV6_MTU: u32 = 1280;
@@ -73,7 +67,14 @@ pub(super) fn plan(
     }
     resources.extend(host_resources(settings, owner, facts, &ips)?);
     resources.extend(link_resources(settings, request, owner, facts, &end));
-    resources.extend(container_resources(settings, request, &ips, &routes));
+    let inside = Inside {
+        link: &request.ifname,
+        ips: &ips,
+        routes: &routes,
+        detects_duplicates: settings.enable_dad,
+        is_up: !settings.disable_container_interface,
+    };
+    resources.extend(inside.resources());
     resources.extend(rules(settings, owner, facts, mac, &ips));
     if !settings.disable_container_interface {
         resources.push(Readiness { port: facts.host_link.clone() }.into());
@@ -101,10 +102,10 @@ fn gateways(settings: &Settings, lease: &Leased) -> Result<(Vec<IpConfig>, Vec<R
         for ip in ips.iter_mut().filter(|ip| ip.address.is_ipv6() == v6) {
             ip.interface = Some(2);
             if ip.gateway.is_none() && settings.gateway {
-                ip.gateway = first_address(ip.address);
+                ip.gateway = inside::first_address(ip.address);
             }
             if settings.default_gateway && !default_found {
-                routes.push(Route { gw: ip.gateway, ..default_route(v6)? });
+                routes.push(Route { gw: ip.gateway, ..inside::default_route(v6)? });
                 default_found = true;
             }
             if v6 && settings.mtu.is_some_and(|mtu| mtu < IPV6_MTU) {
@@ -124,29 +125,6 @@ fn gateways(settings: &Settings, lease: &Leased) -> Result<(Vec<IpConfig>, Vec<R
 /// The gateway as an address of the bridge.
 fn gateway_address(ip: &IpConfig) -> Option<IpNetwork> {
     IpNetwork::new(ip.gateway?, ip.address.prefix()).ok()
-}
-
-fn default_route(v6: bool) -> Result<Route, Error> {
-    let any: IpAddr = if v6 {
-        std::net::Ipv6Addr::UNSPECIFIED.into()
-    } else {
-        std::net::Ipv4Addr::UNSPECIFIED.into()
-    };
-    let dst =
-        IpNetwork::new(any, 0).map_err(|error| Error::config("ipam.routes", error.to_string()))?;
-    Ok(Route { dst, gw: None, mtu: None, advmss: None, priority: None, table: None, scope: None })
-}
-
-/// The first address of a subnet after its own, which is the gateway's by custom.
-fn first_address(subnet: IpNetwork) -> Option<IpAddr> {
-    match subnet {
-        IpNetwork::V4(net) => u32::from(net.network())
-            .checked_add(1)
-            .map(|bits| std::net::Ipv4Addr::from(bits).into()),
-        IpNetwork::V6(net) => u128::from(net.network())
-            .checked_add(1)
-            .map(|bits| std::net::Ipv6Addr::from(bits).into()),
-    }
 }
 
 fn link_resources(
@@ -184,65 +162,6 @@ fn link_resources(
         );
     }
     resources
-}
-
-fn container_resources(
-    settings: &Settings,
-    request: &Request,
-    ips: &[IpConfig],
-    routes: &[Route],
-) -> Vec<Resource> {
-    let link = &request.ifname;
-    let mut resources = Vec::new();
-    if !ips.is_empty() {
-        resources.push(Sysctls { side: Side::Pod, values: sysctls(settings, link, ips) }.into());
-    }
-    if !settings.disable_container_interface {
-        let addresses = ips.iter().map(|ip| ip.address).collect();
-        resources.push(Addresses { link: link.clone(), addresses }.into());
-    }
-    for route in routes {
-        let via = route.gw.or_else(|| {
-            ips.iter()
-                .filter(|ip| ip.address.is_ipv6() == route.dst.is_ipv6())
-                .find_map(|ip| ip.gateway)
-        });
-        resources.push(
-            PodRoute {
-                link: link.clone(),
-                route: KernelRoute {
-                    to: route.dst,
-                    via,
-                    mtu: route.mtu,
-                    advmss: route.advmss,
-                    priority: route.priority,
-                    table: route.table,
-                    scope: route.scope,
-                },
-            }
-            .into(),
-        );
-    }
-    resources
-}
-
-/// The sysctls that the reference plugin leaves in the container; `arp_notify` is set when the
-/// interface is brought up.
-fn sysctls(settings: &Settings, link: &str, ips: &[IpConfig]) -> Vec<Setting> {
-    let set =
-        |name: String, value: &str, required| Setting { name, value: value.to_owned(), required };
-    let v6 = |interface: &str, key: &str| format!("net/ipv6/conf/{interface}/{key}");
-    let mut values = Vec::new();
-    if settings.enable_dad {
-        values.push(set(v6(link, "enhanced_dad"), "1", false));
-    }
-    values.push(set(v6(link, "accept_dad"), if settings.enable_dad { "1" } else { "0" }, false));
-    if ips.iter().any(|ip| ip.address.is_ipv6()) {
-        values.push(set(v6("lo", "disable_ipv6"), "0", true));
-        values.push(set(v6(link, "disable_ipv6"), "0", true));
-        values.push(set(v6(link, "keep_addr_on_down"), "1", true));
-    }
-    values
 }
 
 /// The bridge and, before it gets a port, the gateways' addresses: from then on it keeps the
@@ -366,11 +285,7 @@ fn result(
             name: request.ifname.clone(),
             mac: mac.to_owned(),
             mtu: settings.mtu,
-            sandbox: request
-                .netns
-                .as_deref()
-                .map(|path| path.to_string_lossy().into_owned())
-                .unwrap_or_default(),
+            sandbox: inside::sandbox(request),
             ..Interface::default()
         },
     ];
@@ -380,11 +295,5 @@ fn result(
     {
         interfaces.push(on_host(&format!("{}.{vlan}", settings.bridge)));
     }
-    let configured: &Dns = &request.config.dns;
-    let dns = if configured.is_empty() {
-        lease.map(|lease| lease.dns.clone()).unwrap_or_default()
-    } else {
-        configured.clone()
-    };
-    AddResult { interfaces, ips, routes, dns }
+    AddResult { interfaces, ips, routes, dns: inside::dns(request, lease) }
 }

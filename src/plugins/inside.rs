@@ -1,0 +1,121 @@
+//! What every plugin that makes the container's interface does inside the container: sysctls,
+//! addresses, routes, and what the result says of them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnetwork::IpNetwork;
+
+use super::Error;
+use crate::engine::Resource;
+use crate::engine::node::Side;
+use crate::engine::resource::address::Addresses;
+use crate::engine::resource::route::PodRoute;
+use crate::engine::resource::settings::{Setting, Settings};
+use crate::ipam::Leased;
+use crate::kernel::route::Route as KernelRoute;
+use crate::protocol::request::Request;
+use crate::protocol::result::{Dns, IpConfig, Route};
+
+/// The container's interface and what it gets.
+pub(super) struct Inside<'a> {
+    /// Its name.
+    pub link: &'a str,
+    /// Its addresses.
+    pub ips: &'a [IpConfig],
+    /// Routes; one without a gateway goes by that of the first address of its family.
+    pub routes: &'a [Route],
+    /// IPv6 addresses are used only when nobody else has them.
+    pub detects_duplicates: bool,
+    /// Whether it comes up; else it gets neither addresses nor, by the kernel's choice, routes.
+    pub is_up: bool,
+}
+
+impl Inside<'_> {
+    /// Sysctls, addresses and routes, in the order of making.
+    pub fn resources(&self) -> Vec<Resource> {
+        let mut resources = Vec::new();
+        if !self.ips.is_empty() {
+            resources.push(Settings { side: Side::Pod, values: self.sysctls() }.into());
+        }
+        if self.is_up {
+            let addresses = self.ips.iter().map(|ip| ip.address).collect();
+            resources.push(Addresses { link: self.link.to_owned(), addresses }.into());
+        }
+        resources.extend(self.routes.iter().map(|route| self.route(route)));
+        resources
+    }
+
+    fn route(&self, route: &Route) -> Resource {
+        let same_family = |ip: &&IpConfig| ip.address.is_ipv6() == route.dst.is_ipv6();
+        let via =
+            route.gw.or_else(|| self.ips.iter().filter(same_family).find_map(|ip| ip.gateway));
+        let route = KernelRoute {
+            to: route.dst,
+            via,
+            mtu: route.mtu,
+            advmss: route.advmss,
+            priority: route.priority,
+            table: route.table,
+            scope: route.scope,
+        };
+        PodRoute { link: self.link.to_owned(), route }.into()
+    }
+
+    /// The sysctls that the reference plugins leave in the container; `arp_notify` is set when the
+    /// interface is brought up.
+    fn sysctls(&self) -> Vec<Setting> {
+        let set =
+            |name: String, value: &str, required| Setting { name, value: value.into(), required };
+        let v6 = |interface: &str, key: &str| format!("net/ipv6/conf/{interface}/{key}");
+        let mut values = Vec::new();
+        if self.detects_duplicates {
+            values.push(set(v6(self.link, "enhanced_dad"), "1", false));
+        }
+        let accept = if self.detects_duplicates { "1" } else { "0" };
+        values.push(set(v6(self.link, "accept_dad"), accept, false));
+        if self.ips.iter().any(|ip| ip.address.is_ipv6()) {
+            values.push(set(v6("lo", "disable_ipv6"), "0", true));
+            values.push(set(v6(self.link, "disable_ipv6"), "0", true));
+            values.push(set(v6(self.link, "keep_addr_on_down"), "1", true));
+        }
+        values
+    }
+}
+
+/// The container's namespace as results name it: its path.
+pub(super) fn sandbox(request: &Request) -> String {
+    request.netns.as_deref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The configuration's name resolution or, without any, the address source's.
+pub(super) fn dns(request: &Request, lease: Option<&Leased>) -> Dns {
+    let configured = &request.config.dns;
+    if configured.is_empty() {
+        lease.map(|lease| lease.dns.clone()).unwrap_or_default()
+    } else {
+        configured.clone()
+    }
+}
+
+/// A route to everywhere, of a family, without a gateway.
+///
+/// # Errors
+/// None in practice.
+pub(super) fn default_route(v6: bool) -> Result<Route, Error> {
+    let any: IpAddr = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let dst =
+        IpNetwork::new(any, 0).map_err(|error| Error::config("ipam.routes", error.to_string()))?;
+    Ok(Route { dst, gw: None, mtu: None, advmss: None, priority: None, table: None, scope: None })
+}
+
+/// The first address of a subnet after its own, which is the gateway's by custom.
+pub(super) fn first_address(subnet: IpNetwork) -> Option<IpAddr> {
+    match subnet {
+        IpNetwork::V4(net) => {
+            u32::from(net.network()).checked_add(1).map(|bits| Ipv4Addr::from(bits).into())
+        }
+        IpNetwork::V6(net) => {
+            u128::from(net.network()).checked_add(1).map(|bits| Ipv6Addr::from(bits).into())
+        }
+    }
+}
