@@ -49,8 +49,8 @@ fn only_udp_flows_to_the_ports_go() {
         assert_eq!(forget_udp(&[], false).unwrap(), 0);
         assert_eq!(forget_udp(&[54, 1000], false).unwrap(), 0);
         assert_eq!(forget_udp(&[53], false).unwrap(), 2);
-        assert_eq!(count("-p udp"), 2);
-        assert_eq!(count("-p tcp"), 1);
+        assert_eq!(count("-f ipv4 -p udp"), 2);
+        assert_eq!(count("-f ipv4 -p tcp"), 1);
         assert_eq!(count("-f ipv6"), 1);
         assert_eq!(forget_udp(&[53], false).unwrap(), 0);
         assert_eq!(forget_udp(&[4, 53, 5353], true).unwrap(), 1);
@@ -66,11 +66,11 @@ fn many_flows_go() {
     private(|| {
         let port = |number: u16| if number.is_multiple_of(3) { 8080 } else { 8081 };
         flows((0..6000).map(|number| ("udp", 10_000 + number, port(number), V4)));
-        assert_eq!(count("-p udp"), 6000);
+        assert_eq!(count("-f ipv4 -p udp"), 6000);
         assert_eq!(forget_udp(&[8080], false).unwrap(), 2000);
-        assert_eq!(count("-p udp"), 4000);
+        assert_eq!(count("-f ipv4 -p udp"), 4000);
         assert_eq!(forget_udp(&[8080, 8081], false).unwrap(), 4000);
-        assert_eq!(count("-p udp"), 0);
+        assert_eq!(count("-f ipv4 -p udp"), 0);
     });
 }
 
