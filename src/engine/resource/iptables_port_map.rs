@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Kind, Made};
 use crate::engine::reference::hostport::{self, HostPorts, Mark, Masquerading};
 use crate::engine::{Error, Node, Owner, reference};
+use crate::kernel::filter_table;
 use crate::kernel::port::{Mapping, Transport};
 
 /// The container's chain in iptables' nat table, and the jumps to it.
@@ -97,6 +98,8 @@ impl Kind for IptablesPortMap {
     }
 
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {
+        // A program that an ADD has run which was killed since may still be at work.
+        let _lock = filter_table::lock()?;
         reference::remove_portmap(&self.owner, node)?;
         self.forget_connections(node);
         Ok(())
