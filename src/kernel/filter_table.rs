@@ -10,7 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
 
 use super::Error;
 use super::iptables::Family;
@@ -57,7 +57,9 @@ struct Chain {
     rules: Vec<(Option<Rule>, Place)>,
 }
 
-/// Takes the lock for reading the table and changing it by what was read; it ends with the value.
+/// Takes the lock for reading a table of iptables and changing it by what was read; it ends with the
+/// value. Programs that are run meanwhile have it, too: if this process is killed, it ends with the
+/// last of them.
 ///
 /// # Errors
 /// [`Error::File`].
@@ -65,8 +67,9 @@ pub fn lock() -> Result<Flock<File>, Error> {
     let failed =
         |source: std::io::Error| Error::File { path: LOCK.into(), doing: "take the lock", source };
     let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(LOCK);
-    Flock::lock(open.map_err(failed)?, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| failed(errno.into()))
+    let file = open.map_err(failed)?;
+    fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty())).map_err(|errno| failed(errno.into()))?;
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| failed(errno.into()))
 }
 
 /// Where the program that [`Family::restore`] runs keeps its tables. Which program that is follows

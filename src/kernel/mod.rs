@@ -19,6 +19,7 @@ pub mod link;
 pub mod mac;
 pub mod macspoof;
 pub mod masquerade;
+pub mod nat_table;
 pub mod netlink;
 pub mod netns;
 pub mod nft;

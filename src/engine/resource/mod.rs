@@ -148,7 +148,7 @@ resources! {
     PortMap(port_map::PortMap),
     /// The host's loopback reaches the container, shared.
     LocalRouting(local_routing::LocalRouting),
-    /// Temporary.
+    /// Ports of the host that lead to the container, by iptables.
     IptablesPortMap(iptables_port_map::IptablesPortMap),
     /// Frames with other source addresses are dropped.
     Guard(guard::Guard),
