@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use super::nf_tables;
 use crate::engine::{Error, Node};
 use crate::kernel::filter_table::{self, FilterTable, Home, Interface, Rule};
-use crate::kernel::iptables::{FAMILIES, Family};
+use crate::kernel::iptables::{self, FAMILIES, Family};
 
 const FORWARD: &str = "FORWARD";
 /// The chain that all pods share.
@@ -55,7 +55,7 @@ pub fn add(
     for (family, addresses) in by_family(addresses) {
         let home = filter_table::home(family, NEEDED_FOR)?;
         if lock.is_none() {
-            lock = Some(filter_table::lock()?);
+            lock = Some(iptables::lock()?);
         }
         for attempt in 1.. {
             let chains = [FORWARD, PODS, admin, STAGE_1, STAGE_2];

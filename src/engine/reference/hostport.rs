@@ -13,8 +13,7 @@ mod input;
 use ipnetwork::IpNetwork;
 
 use crate::engine::{Error, Owner};
-use crate::kernel::filter_table;
-use crate::kernel::iptables::Family;
+use crate::kernel::iptables::{self, Family};
 use crate::kernel::legacy::portmap as names;
 use crate::kernel::nat_table::{NatTable, TABLE, quoted};
 use crate::kernel::port::Mapping;
@@ -226,7 +225,7 @@ pub fn add(wanted: &[HostPorts<'_>]) -> Result<(), Error> {
     if wanted.is_empty() {
         return Ok(());
     }
-    let _lock = filter_table::lock()?;
+    let _lock = iptables::lock()?;
     let mut tables = Vec::with_capacity(wanted.len());
     for ports in wanted {
         let table = read(ports)?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Kind, Made};
 use crate::engine::reference::hostport::{self, HostPorts, Mark, Masquerading};
 use crate::engine::{Error, Node, Owner, reference};
-use crate::kernel::filter_table;
+use crate::kernel::iptables;
 use crate::kernel::port::{Mapping, Transport};
 
 /// The container's chain in iptables' nat table, and the jumps to it.
@@ -99,7 +99,7 @@ impl Kind for IptablesPortMap {
 
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {
         // A program that an ADD has run which was killed since may still be at work.
-        let _lock = filter_table::lock()?;
+        let _lock = iptables::lock()?;
         reference::remove_portmap(&self.owner, node)?;
         self.forget_connections(node);
         Ok(())
