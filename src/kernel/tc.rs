@@ -230,7 +230,12 @@ pub fn queue_incoming(socket: &mut RouteSocket, link: u32, name: &str) -> Result
 ///
 /// # Errors
 /// As [`RouteSocket::queue`].
-pub fn queue_redirect(socket: &mut RouteSocket, link: u32, name: &str, to: u32) -> Result<(), Error> {
+pub fn queue_redirect(
+    socket: &mut RouteSocket,
+    link: u32,
+    name: &str,
+    to: u32,
+) -> Result<(), Error> {
     let mut parameters = Vec::new();
     // struct tc_mirred: index, capabilities, action, two counts, what is done, and where it goes.
     for number in [0, 0, wire::STOLEN, 0, 0, wire::EGRESS_REDIRECT, to] {

@@ -52,11 +52,7 @@ fn unused_group() -> u32 {
 }
 
 /// Says whether it worked; if not, the links are as they were but for their group.
-fn remove_as_group(
-    socket: &mut RouteSocket,
-    links: &[Leaving],
-    group: u32,
-) -> Result<bool, Error> {
+fn remove_as_group(socket: &mut RouteSocket, links: &[Leaving], group: u32) -> Result<bool, Error> {
     queue_probe(socket, group)?;
     for (index, name) in links {
         let message = LinkUnspec::new_with_index(*index).link_group(group).build();

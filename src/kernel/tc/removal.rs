@@ -28,8 +28,7 @@ pub fn remove_limit(
         Some(limits) => Some(limits.rate),
         None => {
             let classes = found::classes(socket, link)?;
-            let shaped =
-                classes.iter().find(|(minor, _)| *minor == u32::from(SHAPED.minor));
+            let shaped = classes.iter().find(|(minor, _)| *minor == u32::from(SHAPED.minor));
             shaped.map(|(_, limits)| limits.rate)
         }
     };

@@ -49,7 +49,7 @@ impl Shape {
     /// Whether the kernel can keep it: a queue for [`LATENCY`] must be below 4 GiB, and the burst at
     /// least a tick long.
     pub fn is_feasible(&self) -> bool {
-        self.waiting() < f64::from(u32::MAX) && self.depths().buffer > 0
+        self.waiting() <= f64::from(u32::MAX) && self.depths().buffer > 0
     }
 
     /// The time that the burst takes at the rate, in microseconds.
