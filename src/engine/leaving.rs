@@ -5,7 +5,6 @@ use super::Node;
 use crate::kernel::Error;
 use crate::kernel::link::{self, Link};
 use crate::kernel::tc::removal;
-use crate::kernel::tc::shape::Shape;
 
 /// What is to be removed.
 #[derive(Default)]
@@ -23,7 +22,7 @@ struct Limit {
 /// What it is.
 enum Limiting {
     /// A discipline for what the link sends.
-    Discipline(&'static str, Shape),
+    Discipline(&'static str),
     /// A redirection of what it receives to an ifb device, if that is there.
     Redirection(Option<u32>),
 }
@@ -38,8 +37,8 @@ impl Node<'_> {
     }
 
     /// Has the discipline that limits what a link of the host's sends removed, if the link stays.
-    pub fn remove_limit(&mut self, link: &Link, kind: &'static str, shape: Shape) {
-        self.remove_from(link, Limiting::Discipline(kind, shape));
+    pub fn remove_limit(&mut self, link: &Link, kind: &'static str) {
+        self.remove_from(link, Limiting::Discipline(kind));
     }
 
     /// Has the redirection of what a link of the host's receives removed, if the link stays.
@@ -67,8 +66,8 @@ impl Node<'_> {
                 continue;
             }
             let removed = match kind {
-                Limiting::Discipline(kind, shape) => {
-                    removal::remove_limit(&mut self.host, index, &name, kind, shape)
+                Limiting::Discipline(kind) => {
+                    removal::remove_limit(&mut self.host, index, &name, kind)
                 }
                 Limiting::Redirection(ifb) => {
                     removal::remove_redirect(&mut self.host, index, &name, ifb)

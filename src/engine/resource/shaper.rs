@@ -191,16 +191,16 @@ impl Shaper {
 /// What it means that a discipline cannot be made.
 fn occupied(error: crate::kernel::Error, host: &Link, kind: &str, key: &str) -> Error {
     if error.is(Errno::EEXIST) {
-        return Error::Conflict(already_there(&host.name, kind));
+        let place = if kind == "ingress" { "ingress" } else { "root" };
+        return Error::Conflict(already_there(&host.name, place));
     }
     tc::missing(error, kind, key).into()
 }
 
-/// That a link has a discipline at the place where ours would be.
-pub fn already_there(link: &str, kind: &str) -> String {
-    let place = if kind == "ingress" { "ffff:" } else { "1:" };
+/// That a link has a discipline already where ours would be.
+pub fn already_there(link: &str, place: &str) -> String {
     format!(
-        "{link} already has a queueing discipline {place}: the attachment is limited already, or \
+        "{link} already has a queueing discipline at {place}: the attachment is limited already, or \
          somebody else limits it; detach it first (DEL), or remove that"
     )
 }
@@ -260,7 +260,7 @@ impl Kind for Shaper {
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {
         let Some(host) = self.end.find(node)? else { return Ok(()) };
         match &self.ifb {
-            None => node.remove_limit(&host, self.subnets.kind(), self.limit.shape()),
+            None => node.remove_limit(&host, self.subnets.kind()),
             Some(ifb) => {
                 let ifb = node.host_link(ifb)?.map(|link| link.index);
                 node.remove_redirect(&host, ifb);

@@ -84,8 +84,10 @@ fn discipline(
     let request = RouteNetlinkMessage::GetQueueDiscipline(request);
     let mut read = |kind: u16, message: &[u8]| Ok(read_discipline(kind, message));
     let doing = format!("read the queueing discipline of link number {link}");
-    // The kernel says nothing of those that it passes over, so it is asked to acknowledge as well.
-    match socket.ask(request, flags::ACK, doing, &mut read) {
+    // The answer is a notification, which those that listen get as well (`qdisc_get_notify`,
+    // net/sched/sch_api.c). Of one that the kernel passes over it says nothing, so it is asked to
+    // acknowledge, too.
+    match socket.ask(request, flags::ACK | flags::ECHO, doing, &mut read) {
         Ok(found) => Ok(found.into_iter().next()),
         Err(error) if [Errno::ENOENT, Errno::ENODEV].iter().any(|errno| error.is(*errno)) => {
             Ok(None)

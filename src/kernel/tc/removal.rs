@@ -4,8 +4,7 @@
 use nix::errno::Errno;
 
 use super::found::{self, Filter};
-use super::shape::Shape;
-use super::{LIMITING, REDIRECTING, SHAPED, queue_remove, queue_remove_redirect};
+use super::{LIMITING, REDIRECTING, queue_remove, queue_remove_redirect};
 use crate::kernel::error::Error;
 use crate::kernel::netlink::RouteSocket;
 
@@ -18,22 +17,9 @@ pub fn remove_limit(
     link: u32,
     name: &str,
     kind: &str,
-    shape: Shape,
 ) -> Result<(), Error> {
-    let Some(root) = found::root(socket, link)? else { return Ok(()) };
-    if root.kind != kind || root.handle != LIMITING {
-        return Ok(());
-    }
-    let rate = match root.limits {
-        Some(limits) => Some(limits.rate),
-        None => {
-            let classes = found::classes(socket, link)?;
-            let shaped = classes.iter().find(|(minor, _)| *minor == u32::from(SHAPED.minor));
-            shaped.map(|(_, limits)| limits.rate)
-        }
-    };
-    // An htb without the class was left by a kill.
-    if rate.is_some_and(|rate| rate != shape.rate) {
+    let root = found::root(socket, link)?;
+    if root.is_none_or(|root| root.kind != kind || root.handle != LIMITING) {
         return Ok(());
     }
     queue_remove(socket, link, name, kind)?;

@@ -10,7 +10,7 @@ use crate::engine::resource::shaper::already_there;
 use crate::engine::{Node, Owner, Resource};
 use crate::kernel::link;
 use crate::kernel::link::Link;
-use crate::kernel::tc::{self, LIMITING, found};
+use crate::kernel::tc::{self, found};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
 
@@ -120,11 +120,12 @@ impl Plugin for Bandwidth {
 impl Bandwidth {
     /// Refuses an interface that is limited already, before anything is changed.
     fn refuse_limited(&self, owner: &Owner, host: &Link, node: &mut Node<'_>) -> Result<(), Error> {
-        let refuse = |kind: &str| Err(Error::AlreadyAttached(already_there(&host.name, kind)));
+        let refuse = |place: &str| Err(Error::AlreadyAttached(already_there(&host.name, place)));
         if self.settings.ingress.is_some() {
             let root = found::root(&mut node.host, host.index)?;
-            if let Some(root) = root.filter(|root| root.handle == LIMITING) {
-                return refuse(&root.kind);
+            // The kernel's own choice has no handle.
+            if root.is_some_and(|root| root.handle.major != 0) {
+                return refuse("root");
             }
         }
         if self.settings.egress.is_some() {
