@@ -104,6 +104,7 @@ fn what_is_just_right_is_taken() {
 fn without_an_interface_to_limit_there_is_nothing_to_do() {
     let host = Host::new();
     let pod = host.pod("blue");
+    let (call, given) = attached(&pod, &both());
     refuse(
         &pod,
         &pod.call(BANDWIDTH, &both()),
@@ -111,7 +112,6 @@ fn without_an_interface_to_limit_there_is_nothing_to_do() {
         &[BAD_CONFIG],
         &["prevResult", "is missing"],
     );
-    let (call, given) = attached(&pod, &both());
 
     let mut other = given.clone();
     other["interfaces"] = json!([{"name": "br0"}, {"name": "eth0", "sandbox": pod.path}]);

@@ -25,6 +25,10 @@ struct Server(Child);
 impl Server {
     /// Listens at an address in the calling thread's namespace, for one client.
     fn here(address: &str) -> Self {
+        // A new IPv6 address cannot be used before it is known to be nobody else's.
+        while std::net::TcpListener::bind((address, 0)).is_err() {
+            sleep(Duration::from_millis(20));
+        }
         let child = Command::new("iperf3")
             .args(["--server", "--one-off", "--bind", address])
             .stdin(Stdio::null())
