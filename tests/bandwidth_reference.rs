@@ -58,7 +58,10 @@ fn play(config: &Value, plugin: Plugin) -> Value {
         "device": device,
         "filters": filters.trim(),
     });
-    call.check(&result).silence();
+    // Debian's reference plugin does not survive a CHECK without limits.
+    if plugin == BANDWIDTH || seen["veth"] != json!([]) {
+        call.check(&result).silence();
+    }
     call.del();
     assert!(!host.link_names().contains(&IFB.to_owned()));
     seen

@@ -49,11 +49,11 @@ impl Drop for Server {
 /// Receives from a server in the calling thread's namespace, and gives the rate in bits per second:
 /// the median of the intervals in the middle, when the burst is spent and before the end.
 fn receive(address: &str) -> f64 {
-    let command = format!("iperf3 --client {address} --reverse --time 4 --interval 0.25 --json");
+    let command = format!("iperf3 --client {address} --reverse --time 3 --interval 0.25 --json");
     for _ in 0..100 {
         let out = output_of(&command, None);
         let report: Value = serde_json::from_slice(&out.stdout).expect("JSON from iperf3");
-        let Some(intervals) = report["intervals"].as_array().filter(|all| all.len() > 10) else {
+        let Some(intervals) = report["intervals"].as_array().filter(|all| all.len() > 8) else {
             // The server does not listen yet.
             sleep(Duration::from_millis(50));
             continue;
