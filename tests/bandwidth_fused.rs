@@ -110,6 +110,26 @@ fn links_of_others_stay_when_several_go_together() {
 }
 
 #[test]
+fn del_removes_both_links_in_one_request() {
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let (list, _) = lists(&pod);
+    let call = &list.calls[0];
+    call.add();
+    let script = format!(
+        "#!/bin/sh\nexec strace -v -s 4096 -o /run/cni-test/trace -e trace=sendto {}/causeway\n",
+        CAUSEWAY.dir()
+    );
+    host.script_plugin("traced", &script);
+    call.clone().program("/run/cni-test/causeway/traced").del();
+    let trace = host.read("/run/cni-test/trace");
+    assert_eq!(trace.matches("RTM_DELLINK").count(), 1, "{trace}");
+    // What goes with the link is not removed before it.
+    assert_eq!(trace.matches("RTM_DELQDISC").count(), 0, "{trace}");
+    assert_eq!(host.link_names(), ["lo", "br0"]);
+}
+
+#[test]
 fn either_form_detaches_what_the_other_attached() {
     let host = Host::new();
     let pod = host.pod("blue");

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 pub use change::*;
-pub use together::{Leaving, remove_together};
+pub use together::{Leaving, remove_as_group, remove_together};
 
 use super::attr::{self, Attribute, Reader};
 use super::error::Error;

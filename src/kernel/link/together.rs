@@ -30,7 +30,7 @@ pub type Leaving = (u32, String);
 /// The first refusal, after every link has been tried.
 pub fn remove_together(socket: &mut RouteSocket, links: &[Leaving]) -> Result<(), Error> {
     socket.flush()?;
-    if links.len() > 1 && remove_as_group(socket, links, unused_group())? {
+    if links.len() > 1 && remove_as_group(socket, links, unlikely_group())? {
         return Ok(());
     }
     let mut first = None;
@@ -44,15 +44,23 @@ pub fn remove_together(socket: &mut RouteSocket, links: &[Leaving]) -> Result<()
     first.map_or(Ok(()), Err)
 }
 
-/// A group that nobody has: people number theirs from the lower end.
-fn unused_group() -> u32 {
+/// A group that nobody will have: people number theirs from the lower end.
+fn unlikely_group() -> u32 {
     let random = RandomState::new().build_hasher().finish();
     // The kernel keeps it as a signed number, and some tools print it so.
     0x4000_0000 | (random as u32 >> 2)
 }
 
-/// Says whether it worked; if not, the links are as they were but for their group.
-fn remove_as_group(socket: &mut RouteSocket, links: &[Leaving], group: u32) -> Result<bool, Error> {
+/// Removes links in one request by having them in `group`, which nobody else may be in. Says whether
+/// it worked; if not, the links are there still, but for their group as they were.
+///
+/// # Errors
+/// A failing socket.
+pub fn remove_as_group(
+    socket: &mut RouteSocket,
+    links: &[Leaving],
+    group: u32,
+) -> Result<bool, Error> {
     queue_probe(socket, group)?;
     for (index, name) in links {
         let message = LinkUnspec::new_with_index(*index).link_group(group).build();
@@ -60,6 +68,7 @@ fn remove_as_group(socket: &mut RouteSocket, links: &[Leaving], group: u32) -> R
         socket.queue(RouteNetlinkMessage::SetLink(message), 0, doing)?;
     }
     match socket.flush() {
+        Err(error @ Error::Socket { .. }) => return Err(error),
         Err(error) if !error.is(Errno::ENODEV) => return Ok(false),
         _ => {}
     }
@@ -71,6 +80,7 @@ fn remove_as_group(socket: &mut RouteSocket, links: &[Leaving], group: u32) -> R
         Ok(()) => Ok(true),
         // None is left in the group.
         Err(error) if error.is(Errno::ENODEV) => Ok(true),
+        Err(error @ Error::Socket { .. }) => Err(error),
         Err(_) => Ok(false),
     }
 }
