@@ -35,28 +35,28 @@ fn remove_as_group(host: &Host, names: &[&str]) -> bool {
 
 #[test]
 fn several_go_and_others_stay() {
-    let host = host_with(&["a", "b", "c", "stays"]);
-    assert!(remove_as_group(&host, &["a", "b", "c"]));
+    let host = host_with(&["one", "two", "three", "stays"]);
+    assert!(remove_as_group(&host, &["one", "two", "three"]));
     assert_eq!(host.link_names(), ["lo", "stays"]);
 }
 
 #[test]
 fn those_that_are_gone_already_are_fine() {
-    let host = host_with(&["a", "b"]);
-    assert!(remove_as_group(&host, &["gone", "a", "b"]));
+    let host = host_with(&["one", "two"]);
+    assert!(remove_as_group(&host, &["gone", "one", "two"]));
     assert_eq!(host.link_names(), ["lo"]);
-    assert!(remove_as_group(&host, &["a", "b"]));
+    assert!(remove_as_group(&host, &["one", "two"]));
 }
 
 #[test]
 fn a_group_that_somebody_is_in_is_left_alone() {
     for kind in ["ifb", "bridge", "veth"] {
-        let host = host_with(&["a", "b"]);
+        let host = host_with(&["one", "two"]);
         host.run(&format!("ip link add other type {kind}"));
         host.run(&format!("ip link set other group {GROUP}"));
-        assert!(!remove_as_group(&host, &["a", "b"]), "{kind}");
+        assert!(!remove_as_group(&host, &["one", "two"]), "{kind}");
         let names = host.link_names();
-        for name in ["a", "b", "other"] {
+        for name in ["one", "two", "other"] {
             assert!(names.contains(&name.to_owned()), "{kind}: {names:?}");
         }
     }
@@ -64,10 +64,10 @@ fn a_group_that_somebody_is_in_is_left_alone() {
 
 #[test]
 fn what_cannot_go_as_a_group_goes_one_by_one() {
-    let host = host_with(&["a", "b"]);
+    let host = host_with(&["one", "two"]);
     let error = host.inside(|| {
         let mut socket = RouteSocket::open().unwrap();
-        let links = leaving(&mut socket, &["a", "lo", "gone", "b"]);
+        let links = leaving(&mut socket, &["one", "lo", "gone", "two"]);
         link::remove_together(&mut socket, &links).unwrap_err()
     });
     // The kernel keeps its loopback device.

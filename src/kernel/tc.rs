@@ -32,6 +32,8 @@ pub const REDIRECTING: u16 = 1;
 
 /// `ETH_P_ALL` of linux/if_ether.h.
 const EVERY_PROTOCOL: u16 = 3;
+/// What [`missing`] is told of a filter that redirects.
+pub const REDIRECTION: &str = "u32 and mirred";
 /// The index of the loopback device, the same in every namespace.
 const LOOPBACK: u32 = 1;
 /// Packets in a leaf's queue where the link has none.
@@ -328,19 +330,18 @@ pub fn require(socket: &mut RouteSocket, kind: &str, needed_for: &str) -> Result
 }
 
 /// Turns the kernel's answer for something that it does not know into a word for what that is:
-/// `feature` is a discipline, or what a filter consists of.
+/// `feature` is a discipline, or [`REDIRECTION`].
 pub fn missing(error: Error, feature: &str, needed_for: &str) -> Error {
     let feature = match feature {
-        _ if error.is(Errno::EOPNOTSUPP) => "traffic control (CONFIG_NET_SCHED)",
+        _ if error.is(Errno::EOPNOTSUPP) => "traffic control (CONFIG_NET_SCHED)".to_owned(),
         _ if !error.is(Errno::ENOENT) => return error,
-        "tbf" => "the queueing discipline tbf (CONFIG_NET_SCH_TBF, module sch_tbf)",
-        "htb" => "the queueing discipline htb (CONFIG_NET_SCH_HTB, module sch_htb)",
-        "ingress" => "the queueing discipline ingress (CONFIG_NET_SCH_INGRESS, module sch_ingress)",
-        "u32" => "the filter u32 (CONFIG_NET_CLS_U32, module cls_u32)",
-        _ => {
-            "the filter u32 (CONFIG_NET_CLS_U32, module cls_u32) or the action mirred \
-             (CONFIG_NET_ACT_MIRRED, module act_mirred)"
+        REDIRECTION => "the filter u32 (CONFIG_NET_CLS_U32, module cls_u32) or the action mirred \
+                        (CONFIG_NET_ACT_MIRRED, module act_mirred)"
+            .to_owned(),
+        kind => {
+            let option = kind.to_uppercase();
+            format!("the queueing discipline {kind} (CONFIG_NET_SCH_{option}, module sch_{kind})")
         }
     };
-    Error::Missing { feature: feature.to_owned(), needed_for: needed_for.to_owned() }
+    Error::Missing { feature, needed_for: needed_for.to_owned() }
 }

@@ -13,6 +13,9 @@ use crate::kernel::tc::shape::Shape;
 use crate::kernel::tc::subnets::{Match, Subnets};
 use crate::kernel::tc::{self, INCOMING, LIMITING, REDIRECTING, SHAPED, UNSHAPED};
 
+/// The length of an Ethernet header, in bytes; an MTU does not count it.
+const ETHERNET_HEADER: u32 = 14;
+
 /// What is let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limit {
@@ -74,7 +77,7 @@ impl Shaper {
         self.queue_limit(node, &ifb)?;
         tc::queue_redirect(&mut node.host, host.index, &host.name, ifb.index)?;
         link::queue_alias(&mut node.host, ifb.index, &ifb.name, &self.owner)?;
-        Ok(node.host.flush().map_err(|error| tc::missing(error, "u32 and mirred", self.key()))?)
+        Ok(node.host.flush().map_err(|error| tc::missing(error, tc::REDIRECTION, self.key()))?)
     }
 
     fn check_redirect(
@@ -227,6 +230,13 @@ impl Kind for Shaper {
     fn create(&self, node: &mut Node<'_>) -> Result<Made, Error> {
         let host = self.end.require(node)?;
         node.host.flush()?;
+        let frame = host.mtu.saturating_add(ETHERNET_HEADER);
+        if self.subnets.is_empty() && self.limit.shape().burst < frame {
+            log::warn!(
+                "a burst of {} bits is less than a frame of {frame} bytes: large packets are dropped",
+                self.limit.burst
+            );
+        }
         match &self.ifb {
             Some(ifb) => self.redirect(node, &host, ifb)?,
             None => {

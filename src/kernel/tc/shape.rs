@@ -46,7 +46,7 @@ impl Shape {
         }
     }
 
-    /// Whether the kernel can keep it: a queue for [`LATENCY`] must be below 4 GiB, and the burst at
+    /// Whether the kernel can keep it: the queue for 25 ms must be below 4 GiB, and the burst at
     /// least a tick long.
     pub fn is_feasible(&self) -> bool {
         self.waiting() <= f64::from(u32::MAX) && self.depths().buffer > 0
