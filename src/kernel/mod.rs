@@ -30,6 +30,7 @@ pub mod raw;
 pub mod route;
 pub mod rule;
 pub mod sysctl;
+pub mod tc;
 pub mod vlan;
 
 pub use error::Error;

@@ -4,6 +4,7 @@
 //! verbs, written once for all of them, and for one plugin as for a [`chain`] of several.
 
 mod attach;
+pub mod bandwidth;
 pub mod bridge;
 pub mod call;
 pub mod chain;
@@ -195,12 +196,13 @@ where
 }
 
 /// Every plugin type that this program answers to.
-pub static TYPES: [Type; 7] = [
+pub static TYPES: [Type; 8] = [
     of::<bridge::Bridge>(),
     of::<host_local::HostLocalPlugin>(),
     of::<loopback::Loopback>(),
     of::<portmap::Portmap>(),
     of::<firewall::Firewall>(),
+    of::<bandwidth::Bandwidth>(),
     of::<tuning::Tuning>(),
     of::<sbr::Sbr>(),
 ];

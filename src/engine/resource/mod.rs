@@ -11,6 +11,7 @@ pub mod foreign;
 pub mod forwarding;
 pub mod gateway;
 pub mod guard;
+pub mod ifb;
 pub mod iptables_firewall;
 pub mod iptables_masquerade;
 pub mod iptables_port_map;
@@ -25,6 +26,7 @@ pub mod port_vlan;
 pub mod readiness;
 pub mod route;
 pub mod settings;
+pub mod shaper;
 pub mod source_routing;
 pub mod sysctls;
 pub mod veth;
@@ -138,6 +140,10 @@ resources! {
     Forwarding(forwarding::Forwarding),
     /// Tables of their own for packets from the container's addresses.
     SourceRouting(source_routing::SourceRouting),
+    /// A device through which goes what the container sends.
+    Ifb(ifb::Ifb),
+    /// A limit to what is sent to the container, or to what it sends.
+    Shaper(shaper::Shaper),
     /// What another program's plugin has made.
     Foreign(foreign::Foreign),
     /// Masquerading of the container's addresses.

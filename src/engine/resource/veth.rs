@@ -3,7 +3,6 @@
 
 use std::os::fd::AsFd;
 
-use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, Made};
@@ -176,13 +175,7 @@ impl Kind for Veth {
 
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {
         let Some(link) = self.own(node)? else { return Ok(()) };
-        // Rules name the link; they go first.
-        node.commit()?;
-        link::queue_remove(&mut node.host, link.index, &self.host)?;
-        node.forget(&self.host);
-        match node.host.flush() {
-            Err(error) if error.is(Errno::ENODEV) => Ok(()),
-            other => Ok(other?),
-        }
+        node.remove_link(&link);
+        Ok(())
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn remove_links(
     for one in
         link::list(&mut node.host)?.iter().filter(|one| one.kind == "veth" && is_stale(&one.alias))
     {
-        link::queue_remove(&mut node.host, one.index, &one.name)?;
+        node.remove_link(one);
     }
     Ok(node.flush()?)
 }
