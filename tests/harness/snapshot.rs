@@ -217,11 +217,12 @@ fn has_settled(link: &Value) -> bool {
         && sysctl(&format!("ipv6/conf/{name}/disable_ipv6")) == Some("0".into());
     let has_address = list(&link["addr_info"]).iter().any(|a| a["scope"] == "link");
     // A bridge that never had a port stays UNKNOWN and gets its address like any other link.
-    let is_veth = link["linkinfo"]["info_kind"] == "veth";
-    let state = link["operstate"].as_str();
-    !matches!(state, Some("DOWN" | "LOWERLAYERDOWN"))
-        && !(is_veth && state == Some("UNKNOWN"))
-        && (!wants_address || has_address)
+    let is_under_way = match link["operstate"].as_str() {
+        Some("DOWN" | "LOWERLAYERDOWN") => true,
+        Some("UNKNOWN") => link["linkinfo"]["info_kind"] == "veth",
+        _ => false,
+    };
+    !is_under_way && (!wants_address || has_address)
 }
 
 fn link_facts(link: &Value) -> Value {
