@@ -16,6 +16,7 @@ mod inside;
 pub mod loopback;
 pub mod portmap;
 pub mod sbr;
+pub mod static_addresses;
 pub mod step;
 pub mod tuning;
 
@@ -195,7 +196,7 @@ where
 }
 
 /// Every plugin type that this program answers to.
-pub static TYPES: [Type; 7] = [
+pub static TYPES: [Type; 8] = [
     of::<bridge::Bridge>(),
     of::<host_local::HostLocalPlugin>(),
     of::<loopback::Loopback>(),
@@ -203,6 +204,7 @@ pub static TYPES: [Type; 7] = [
     of::<firewall::Firewall>(),
     of::<tuning::Tuning>(),
     of::<sbr::Sbr>(),
+    of::<static_addresses::StaticPlugin>(),
 ];
 
 /// The plugin type of this name.
