@@ -45,7 +45,7 @@ pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 const PLUGINS: &str = "/run/cni-test";
 
 /// The plugin types that the causeway binary answers to by the name it is called by.
-const TYPES: [&str; 9] = [
+const TYPES: [&str; 11] = [
     "causeway",
     "bridge",
     "host-local",
@@ -55,6 +55,8 @@ const TYPES: [&str; 9] = [
     "tuning",
     "sbr",
     "static",
+    "ptp",
+    "netkit",
 ];
 
 /// Whether the binaries under test are the reference plugins themselves.
@@ -306,6 +308,7 @@ fn lay_out_plugins() {
         "tuning",
         "sbr",
         "static",
+        "ptp",
     ] {
         link("reference", name, &Path::new(REFERENCE_DIR).join(name));
     }
