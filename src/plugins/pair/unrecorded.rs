@@ -1,4 +1,4 @@
-//! What attachments by a pair of links, of bridge and ptp, leave that no record tells of: links and elements, found by their owner,
+//! What attachments by a pair of links leave that no record tells of: links and elements, found by their owner,
 //! and what the reference plugins have made.
 
 use crate::engine::{self, Node, Owner};
