@@ -215,11 +215,15 @@ fn in_a_list_one_by_one_and_as_one() {
             first.as_object_mut().unwrap().remove(key);
         }
         let mappings = json!([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]);
+        let limits = json!({"ingressRate": 80_000_000, "ingressBurst": 8_000_000,
+                            "egressRate": 40_000_000, "egressBurst": 4_000_000});
         let entries = [
             first,
             json!({"type": "portmap", "capabilities": {"portMappings": true},
                        "runtimeConfig": {"portMappings": mappings}}),
             json!({"type": "firewall", "backend": "nftables"}),
+            json!({"type": "bandwidth", "capabilities": {"bandwidth": true},
+                   "runtimeConfig": {"bandwidth": limits}}),
             json!({"type": "tuning", "mtu": 1400}),
         ];
         let host = Host::new();

@@ -2,6 +2,7 @@
 
 mod change;
 pub mod netkit;
+mod together;
 
 use std::os::fd::AsFd;
 
@@ -11,6 +12,7 @@ use nix::errno::Errno;
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 pub use change::*;
+pub use together::{Leaving, remove_as_group, remove_together};
 
 use super::attr::{self, Attribute, Reader};
 use super::error::Error;

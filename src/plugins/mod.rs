@@ -4,6 +4,7 @@
 //! verbs, written once for all of them, and for one plugin as for a [`chain`] of several.
 
 mod attach;
+pub mod bandwidth;
 pub mod bridge;
 pub mod call;
 pub mod chain;
@@ -199,12 +200,13 @@ where
 }
 
 /// Every plugin type that this program answers to.
-pub static TYPES: [Type; 10] = [
+pub static TYPES: [Type; 11] = [
     of::<bridge::Bridge>(),
     of::<host_local::HostLocalPlugin>(),
     of::<loopback::Loopback>(),
     of::<portmap::Portmap>(),
     of::<firewall::Firewall>(),
+    of::<bandwidth::Bandwidth>(),
     of::<tuning::Tuning>(),
     of::<sbr::Sbr>(),
     of::<static_addresses::StaticPlugin>(),

@@ -12,6 +12,7 @@ pub mod call;
 pub mod chained;
 pub mod config;
 pub mod killed;
+pub mod limited;
 pub mod list;
 pub mod packets;
 pub mod refusal;
@@ -45,13 +46,14 @@ pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 const PLUGINS: &str = "/run/cni-test";
 
 /// The plugin types that the causeway binary answers to by the name it is called by.
-const TYPES: [&str; 11] = [
+const TYPES: [&str; 12] = [
     "causeway",
     "bridge",
     "host-local",
     "loopback",
     "portmap",
     "firewall",
+    "bandwidth",
     "tuning",
     "sbr",
     "static",
@@ -344,6 +346,7 @@ pub(crate) fn how_to_install(program: &str) -> String {
     let package = match program.rsplit('/').next().unwrap_or(program) {
         "ip" | "bridge" | "tc" => "iproute2",
         "nft" => "nftables",
+        "iperf3" => "iperf3",
         "dbus-daemon" => "dbus-daemon",
         _ => return "is it built and on the PATH?".to_owned(),
     };
