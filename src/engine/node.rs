@@ -169,6 +169,14 @@ impl<'a> Node<'a> {
         found.ok_or_else(|| absent(name))
     }
 
+    /// The index of a link of the host's, as it is now.
+    ///
+    /// # Errors
+    /// As [`Self::link`].
+    pub fn host_index(&self, name: &str) -> Result<u32, Error> {
+        link::index(&self.host, name)?.ok_or_else(|| absent(name))
+    }
+
     /// The index of a link in the container, remembered from the last look.
     ///
     /// # Errors

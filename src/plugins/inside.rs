@@ -16,6 +16,9 @@ use crate::kernel::route::Route as KernelRoute;
 use crate::protocol::request::Request;
 use crate::protocol::result::{Dns, IpConfig, Route};
 
+/// The smallest MTU that carries IPv6 (RFC 8200, section 5), in bytes.
+pub(super) const IPV6_MTU: u32 = 1280;
+
 /// The container's interface and what it gets.
 pub(super) struct Inside<'a> {
     /// Its name.
@@ -35,14 +38,29 @@ impl Inside<'_> {
     pub fn resources(&self) -> Vec<Resource> {
         let mut resources = Vec::new();
         if !self.ips.is_empty() {
-            resources.push(Settings { side: Side::Pod, values: self.sysctls() }.into());
+            resources.push(self.settings());
         }
         if self.is_up {
-            let addresses = self.ips.iter().map(|ip| ip.address).collect();
-            resources.push(Addresses { link: self.link.to_owned(), addresses }.into());
+            resources.push(self.addresses(false));
         }
-        resources.extend(self.routes.iter().map(|route| self.route(route)));
+        resources.extend(self.route_resources());
         resources
+    }
+
+    /// The interface's sysctls.
+    pub fn settings(&self) -> Resource {
+        Settings { side: Side::Pod, values: self.sysctls() }.into()
+    }
+
+    /// The addresses, with the interface coming up; `quiet` where there are no neighbours to be told.
+    pub fn addresses(&self, quiet: bool) -> Resource {
+        let addresses = self.ips.iter().map(|ip| ip.address).collect();
+        Addresses { link: self.link.to_owned(), addresses, quiet }.into()
+    }
+
+    /// The routes.
+    pub fn route_resources(&self) -> impl Iterator<Item = Resource> {
+        self.routes.iter().map(|route| self.route(route))
     }
 
     fn route(&self, route: &Route) -> Resource {

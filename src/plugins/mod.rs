@@ -15,8 +15,11 @@ pub mod firewall;
 pub mod host_local;
 mod inside;
 pub mod loopback;
+pub mod pair;
 pub mod portmap;
+pub mod ptp;
 pub mod sbr;
+pub mod static_addresses;
 pub mod step;
 pub mod tuning;
 
@@ -75,6 +78,7 @@ impl Given<'_> {
     pub fn host_link(&self, ifname: &str) -> Option<&str> {
         self.planned.iter().find_map(|resource| match resource {
             Resource::Veth(veth) if veth.pod == ifname => Some(veth.host.as_str()),
+            Resource::Netkit(pair) if pair.pod == ifname => Some(pair.host.as_str()),
             _ => None,
         })
     }
@@ -196,7 +200,7 @@ where
 }
 
 /// Every plugin type that this program answers to.
-pub static TYPES: [Type; 8] = [
+pub static TYPES: [Type; 11] = [
     of::<bridge::Bridge>(),
     of::<host_local::HostLocalPlugin>(),
     of::<loopback::Loopback>(),
@@ -205,6 +209,9 @@ pub static TYPES: [Type; 8] = [
     of::<bandwidth::Bandwidth>(),
     of::<tuning::Tuning>(),
     of::<sbr::Sbr>(),
+    of::<static_addresses::StaticPlugin>(),
+    of::<ptp::Ptp>(),
+    of::<ptp::Netkit>(),
 ];
 
 /// The plugin type of this name.

@@ -46,7 +46,7 @@ pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 const PLUGINS: &str = "/run/cni-test";
 
 /// The plugin types that the causeway binary answers to by the name it is called by.
-const TYPES: [&str; 9] = [
+const TYPES: [&str; 12] = [
     "causeway",
     "bridge",
     "host-local",
@@ -56,6 +56,9 @@ const TYPES: [&str; 9] = [
     "bandwidth",
     "tuning",
     "sbr",
+    "static",
+    "ptp",
+    "netkit",
 ];
 
 /// Whether the binaries under test are the reference plugins themselves.
@@ -297,9 +300,18 @@ fn lay_out_plugins() {
             }
         }
     }
-    for name in
-        ["bridge", "host-local", "loopback", "portmap", "firewall", "bandwidth", "tuning", "sbr"]
-    {
+    for name in [
+        "bridge",
+        "host-local",
+        "loopback",
+        "portmap",
+        "firewall",
+        "bandwidth",
+        "tuning",
+        "sbr",
+        "static",
+        "ptp",
+    ] {
         link("reference", name, &Path::new(REFERENCE_DIR).join(name));
     }
 }

@@ -22,6 +22,9 @@ pub struct Addresses {
     /// The addresses with their prefix lengths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpNetwork>,
+    /// Nobody is told of them, then or later: there is one neighbour, who never knew another's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quiet: bool,
 }
 
 impl Kind for Addresses {
@@ -30,8 +33,9 @@ impl Kind for Addresses {
         if list.is_empty() {
             return format!("bring {} up in the container", self.link);
         }
+        let notify = if self.quiet { "" } else { ", with arp_notify" };
         format!(
-            "add {} to {} in the container and bring it up, with arp_notify",
+            "add {} to {} in the container and bring it up{notify}",
             list.join(" and "),
             self.link
         )
@@ -44,7 +48,7 @@ impl Kind for Addresses {
         for address in &self.addresses {
             addr::queue_add(&mut pod.route, index, &self.link, *address)?;
         }
-        if self.addresses.is_empty() {
+        if self.quiet || self.addresses.is_empty() {
             link::queue_up(&mut pod.route, &self.link)?;
         } else {
             link::queue_up_announcing(&mut pod.route, &self.link)?;

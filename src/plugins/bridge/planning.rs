@@ -2,8 +2,8 @@
 
 use ipnetwork::IpNetwork;
 
-use super::facts::{Facts, PodEnd};
-use super::settings::{Backend, Settings};
+use super::facts::Facts;
+use super::settings::Settings;
 use crate::engine::resource::{
     announcement::Announcement,
     bridge::Bridge,
@@ -19,13 +19,11 @@ use crate::engine::resource::{
 };
 use crate::engine::{Owner, Resource};
 use crate::ipam::{self, Leased};
-use crate::plugins::inside::{self, Inside};
+use crate::plugins::inside::{self, IPV6_MTU, Inside};
+use crate::plugins::pair::{Backend, PodEnd};
 use crate::plugins::{Error, Plan};
 use crate::protocol::request::Request;
 use crate::protocol::result::{AddResult, Interface, IpConfig, Route};
-
-/// The smallest MTU that carries IPv6 (RFC 8200, section 5).
-const IPV6_MTU: u32 = 1280;
 
 pub(super) fn plan(
     settings: &Settings,
