@@ -45,8 +45,35 @@ pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 const PLUGINS: &str = "/run/cni-test";
 
 /// The plugin types that the causeway binary answers to by the name it is called by.
-const TYPES: [&str; 8] =
-    ["causeway", "bridge", "host-local", "loopback", "portmap", "firewall", "tuning", "sbr"];
+const TYPES: [&str; 12] = [
+    "causeway",
+    "bridge",
+    "macvlan",
+    "ipvlan",
+    "vlan",
+    "dummy",
+    "host-local",
+    "loopback",
+    "portmap",
+    "firewall",
+    "tuning",
+    "sbr",
+];
+
+/// The reference plugins of Debian that tests call.
+const REFERENCE: [&str; 11] = [
+    "bridge",
+    "macvlan",
+    "ipvlan",
+    "vlan",
+    "host-local",
+    "loopback",
+    "portmap",
+    "firewall",
+    "bandwidth",
+    "tuning",
+    "sbr",
+];
 
 /// Whether the binaries under test are the reference plugins themselves.
 pub fn testing_reference() -> bool {
@@ -287,9 +314,7 @@ fn lay_out_plugins() {
             }
         }
     }
-    for name in
-        ["bridge", "host-local", "loopback", "portmap", "firewall", "bandwidth", "tuning", "sbr"]
-    {
+    for name in REFERENCE {
         link("reference", name, &Path::new(REFERENCE_DIR).join(name));
     }
 }

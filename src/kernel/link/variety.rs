@@ -28,11 +28,7 @@ pub enum Variety {
         mode: Macvlan,
         /// Broadcast frames that may wait to be copied to every macvlan of the master; the kernel's
         /// choice (1000) without. Kernels before 5.11 know no other.
-        #[serde(
-            rename = "broadcastQueue",
-            default,
-            skip_serializing_if = "Option::is_none"
-        )]
+        #[serde(rename = "broadcastQueue", default, skip_serializing_if = "Option::is_none")]
         broadcast_queue: Option<u32>,
     },
     /// The master's hardware address and other network addresses (drivers/net/ipvlan).
@@ -147,10 +143,9 @@ impl Variety {
     /// compared.
     pub fn satisfies(&self, wanted: &Self) -> bool {
         match (self, wanted) {
-            (
-                Self::Macvlan { mode, .. },
-                Self::Macvlan { mode: wanted, broadcast_queue: None },
-            ) => mode == wanted,
+            (Self::Macvlan { mode, .. }, Self::Macvlan { mode: wanted, broadcast_queue: None }) => {
+                mode == wanted
+            }
             _ => self == wanted,
         }
     }
@@ -325,14 +320,15 @@ mod tests {
             found,
             Variety::Macvlan { mode: Macvlan::Passthru, broadcast_queue: Some(2000) }
         );
-        assert!(found.satisfies(&Variety::Macvlan {
-            mode: Macvlan::Passthru,
-            broadcast_queue: None
-        }));
-        assert!(!found.satisfies(&Variety::Macvlan {
-            mode: Macvlan::Passthru,
-            broadcast_queue: Some(1000)
-        }));
+        assert!(
+            found.satisfies(&Variety::Macvlan { mode: Macvlan::Passthru, broadcast_queue: None })
+        );
+        assert!(
+            !found.satisfies(&Variety::Macvlan {
+                mode: Macvlan::Passthru,
+                broadcast_queue: Some(1000)
+            })
+        );
         let ipvlan = data(&[(1, &2u16.to_ne_bytes())]);
         let l3s = Variety::Ipvlan { mode: Ipvlan::L3s };
         assert_eq!(Variety::read("ipvlan", &ipvlan), Some(l3s));
