@@ -1,6 +1,7 @@
 //! Links: reading them, and making, changing and removing them.
 
 mod change;
+pub mod netkit;
 mod variety;
 
 use std::os::fd::AsFd;

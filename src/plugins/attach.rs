@@ -238,9 +238,11 @@ fn complete(result: &mut AddResult, made: &[Resource], node: &mut Node<'_>) -> R
         |one: &&mut Interface| one.sandbox.is_empty() && one.mac.is_empty() && one.mtu.is_none();
     for interface in result.interfaces.iter_mut().filter(new) {
         if let Some(link) = node.host_link(&interface.name)? {
-            interface.mac = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
+            // A link without hardware addresses, such as netkit's in mode L3, has one of zeros.
+            let mac = link.mac.filter(|mac| mac.is_unicast());
+            interface.mac = mac.map(|mac| mac.to_string()).unwrap_or_default();
             interface.mtu = Some(link.mtu);
-            if link.kind == "veth" {
+            if link.kind == "veth" || link.kind == "netkit" {
                 pod_mtu.get_or_insert(link.mtu);
             }
         }

@@ -5,13 +5,14 @@ use serde::Deserialize;
 
 use super::inside::{self, Detection, Inside, Telling};
 use super::master::{Master, Wish};
+use super::pair::{self, PodEnd};
 use super::{Error, Plan};
 use crate::engine::resource::container_link::ContainerLink;
 use crate::engine::resource::lease::Lease;
 use crate::engine::resource::pod_link::PodLink;
-use crate::engine::{Node, Owner, Resource};
+use crate::engine::{Owner, Resource};
 use crate::ipam::{self, Leased};
-use crate::kernel::link::{self, Variety};
+use crate::kernel::link::Variety;
 use crate::kernel::mac::Mac;
 use crate::protocol::request::Request;
 use crate::protocol::result::{AddResult, Interface, IpConfig, Route};
@@ -28,17 +29,7 @@ pub struct Facts {
     /// entry may not need, and at CHECK if the configuration does not name it.
     pub master: Option<Master>,
     /// What prevResult tells at CHECK.
-    pub attached: Option<Attached>,
-}
-
-/// The interface as prevResult tells it.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Attached {
-    /// The hardware address.
-    pub mac: Option<Mac>,
-    /// Bytes. Not told before 1.1.0, nor by the reference plugins.
-    pub mtu: Option<u32>,
+    pub attached: Option<PodEnd>,
 }
 
 /// The interface that is wanted.
@@ -110,57 +101,15 @@ pub(super) fn mtu(key: i64) -> Result<Option<u32>, Error> {
     }
 }
 
-/// Refuses when the container has an interface of that name.
-///
-/// # Errors
-/// [`Error::AlreadyAttached`].
-pub(super) fn name_is_free(request: &Request, node: &mut Node<'_>) -> Result<(), Error> {
-    let ifname = &request.ifname;
-    match &node.pod {
-        Some(pod) if link::index(&pod.route, ifname)?.is_some() => {
-            Err(Error::AlreadyAttached(format!(
-                "interface {ifname} is already in the container's namespace; detach it first (DEL), or \
-                 use another CNI_IFNAME"
-            )))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// The facts of an attachment that prevResult describes, for CHECK; `wish` is what the configuration
 /// says of the master.
 ///
 /// # Errors
 /// [`Error::Foreign`] when it is another attachment's result.
 pub(super) fn recalled(request: &Request, result: &AddResult, wish: &Wish) -> Result<Facts, Error> {
-    let attached = Some(attached(request, result)?);
+    let attached = Some(pair::pod_end(request, result)?);
     let master = wish.name.as_ref().map(|name| Master::to_come(name, wish.side));
     Ok(Facts { master, attached })
-}
-
-/// The interface as prevResult tells it.
-///
-/// # Errors
-/// [`Error::Foreign`] when it is another attachment's result.
-pub(super) fn attached(request: &Request, result: &AddResult) -> Result<Attached, Error> {
-    let ifname = &request.ifname;
-    let inside = result
-        .interfaces
-        .iter()
-        .find(|one| one.name == *ifname && !one.sandbox.is_empty())
-        .ok_or_else(|| {
-            Error::Foreign(format!(
-                "lists no interface {ifname} in a container; it is not this attachment's"
-            ))
-        })?;
-    let netns = inside::sandbox(request);
-    if inside.sandbox != netns {
-        return Err(Error::Foreign(format!(
-            "interface {ifname} is in {}, but CNI_NETNS is {netns}",
-            inside.sandbox
-        )));
-    }
-    Ok(Attached { mac: Mac::parse(&inside.mac), mtu: inside.mtu })
 }
 
 /// The plan of such an interface.
@@ -171,7 +120,7 @@ pub(super) fn plan(
     request: &Request,
     owner: &Owner,
     wanted: &Wanted<'_>,
-    attached: Option<&Attached>,
+    attached: Option<&PodEnd>,
     mut addressing: Addressing<'_>,
 ) -> Result<Plan, Error> {
     for ip in &mut addressing.ips {
@@ -191,7 +140,7 @@ pub(super) fn plan(
     }
     let link = ContainerLink {
         mtu: attached.map_or(wanted.mtu, |attached| attached.mtu),
-        mac: attached.map_or(wanted.mac, |attached| attached.mac),
+        mac: attached.map_or(wanted.mac, |attached| Mac::parse(&attached.mac)),
         ..resource(request, owner, wanted)
     };
     resources.push(link.into());

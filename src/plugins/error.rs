@@ -145,6 +145,9 @@ fn of_ipam(error: &ipam::Error) -> CniError {
         ipam::Error::HostLocal(inner) => {
             CniError::new(host_local_code(inner), inner.to_string(), causes(inner))
         }
+        ipam::Error::Static(inner) => {
+            CniError::new(Code::InvalidConfig, inner.to_string(), causes(inner))
+        }
         ipam::Error::Delegate(inner) => of_delegate("IPAM plugin", inner),
         other => CniError::new(Code::Delegate, other.to_string(), causes(other)),
     }

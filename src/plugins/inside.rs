@@ -16,6 +16,9 @@ use crate::kernel::route::Route as KernelRoute;
 use crate::protocol::request::Request;
 use crate::protocol::result::{Dns, IpConfig, Route};
 
+/// The smallest MTU that carries IPv6 (RFC 8200, section 5), in bytes.
+pub(super) const IPV6_MTU: u32 = 1280;
+
 /// The container's interface and what it gets.
 pub(super) struct Inside<'a> {
     /// Its name.
@@ -59,17 +62,32 @@ impl Inside<'_> {
     /// Sysctls, addresses and routes, in the order of making.
     pub fn resources(&self) -> Vec<Resource> {
         let mut resources = Vec::new();
-        let values = if self.ips.is_empty() { Vec::new() } else { self.sysctls() };
-        if !values.is_empty() {
-            resources.push(Settings { side: Side::Pod, values }.into());
+        if !self.ips.is_empty() {
+            resources.extend(self.settings());
         }
         if self.is_up {
-            let addresses = self.ips.iter().map(|ip| ip.address).collect();
-            let quiet = self.telling != Telling::Announced && !self.ips.is_empty();
-            resources.push(Addresses { link: self.link.to_owned(), addresses, quiet }.into());
+            resources.push(self.addresses());
         }
-        resources.extend(self.routes.iter().map(|route| self.route(route)));
+        resources.extend(self.route_resources());
         resources
+    }
+
+    /// The interface's sysctls, if there are any to set.
+    pub fn settings(&self) -> Option<Resource> {
+        let values = self.sysctls();
+        (!values.is_empty()).then(|| Settings { side: Side::Pod, values }.into())
+    }
+
+    /// The addresses, with the interface coming up.
+    pub fn addresses(&self) -> Resource {
+        let addresses = self.ips.iter().map(|ip| ip.address).collect();
+        let quiet = self.telling != Telling::Announced && !self.ips.is_empty();
+        Addresses { link: self.link.to_owned(), addresses, quiet }.into()
+    }
+
+    /// The routes.
+    pub fn route_resources(&self) -> impl Iterator<Item = Resource> {
+        self.routes.iter().map(|route| self.route(route))
     }
 
     fn route(&self, route: &Route) -> Resource {
@@ -130,9 +148,6 @@ pub(super) fn dns(request: &Request, lease: Option<&Leased>) -> Dns {
         configured.clone()
     }
 }
-
-/// The smallest MTU that carries IPv6 (RFC 8200, section 5).
-const IPV6_MTU: u32 = 1280;
 
 /// Refuses IPv6 addresses that an interface with this MTU cannot have; the kernel would remove them
 /// without a word. `key` is where the MTU comes from.

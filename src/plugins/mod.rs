@@ -19,9 +19,12 @@ pub mod ipvlan;
 pub mod loopback;
 pub mod macvlan;
 pub mod master;
+pub mod pair;
 pub mod portmap;
+pub mod ptp;
 mod requested_mac;
 pub mod sbr;
+pub mod static_addresses;
 pub mod step;
 pub mod tuning;
 pub mod vlan;
@@ -81,18 +84,19 @@ impl Given<'_> {
     pub fn host_link(&self, ifname: &str) -> Option<&str> {
         self.planned.iter().find_map(|resource| match resource {
             Resource::Veth(veth) if veth.pod == ifname => Some(veth.host.as_str()),
+            Resource::Netkit(pair) if pair.pod == ifname => Some(pair.host.as_str()),
             _ => None,
         })
     }
 
     /// Whether the container's interface is made in the same call, or may be by a foreign plugin.
     pub fn may_make(&self, ifname: &str) -> bool {
-        self.planned.iter().any(|resource| match resource {
-            Resource::Veth(veth) => veth.pod == ifname,
-            Resource::ContainerLink(link) => link.name == ifname,
-            Resource::Foreign(_) => true,
-            _ => false,
-        })
+        self.host_link(ifname).is_some()
+            || self.planned.iter().any(|resource| match resource {
+                Resource::ContainerLink(link) => link.name == ifname,
+                Resource::Foreign(_) => true,
+                _ => false,
+            })
     }
 }
 
@@ -206,7 +210,7 @@ where
 }
 
 /// Every plugin type that this program answers to.
-pub static TYPES: [Type; 11] = [
+pub static TYPES: [Type; 14] = [
     of::<bridge::Bridge>(),
     of::<macvlan::Macvlan>(),
     of::<ipvlan::Ipvlan>(),
@@ -218,6 +222,9 @@ pub static TYPES: [Type; 11] = [
     of::<firewall::Firewall>(),
     of::<tuning::Tuning>(),
     of::<sbr::Sbr>(),
+    of::<static_addresses::StaticPlugin>(),
+    of::<ptp::Ptp>(),
+    of::<ptp::Netkit>(),
 ];
 
 /// The plugin type of this name.

@@ -45,7 +45,7 @@ pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 const PLUGINS: &str = "/run/cni-test";
 
 /// The plugin types that the causeway binary answers to by the name it is called by.
-const TYPES: [&str; 12] = [
+const TYPES: [&str; 15] = [
     "causeway",
     "bridge",
     "macvlan",
@@ -58,10 +58,13 @@ const TYPES: [&str; 12] = [
     "firewall",
     "tuning",
     "sbr",
+    "static",
+    "ptp",
+    "netkit",
 ];
 
 /// The reference plugins of Debian that tests call.
-const REFERENCE: [&str; 11] = [
+const REFERENCE: [&str; 13] = [
     "bridge",
     "macvlan",
     "ipvlan",
@@ -73,6 +76,8 @@ const REFERENCE: [&str; 11] = [
     "bandwidth",
     "tuning",
     "sbr",
+    "static",
+    "ptp",
 ];
 
 /// Whether the binaries under test are the reference plugins themselves.

@@ -45,7 +45,7 @@ impl Kind for Addresses {
         for address in &self.addresses {
             addr::queue_add(&mut pod.route, index, &self.link, *address)?;
         }
-        if self.addresses.is_empty() || self.quiet {
+        if self.quiet || self.addresses.is_empty() {
             link::queue_up(&mut pod.route, &self.link)?;
         } else {
             link::queue_up_announcing(&mut pod.route, &self.link)?;

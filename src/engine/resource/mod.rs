@@ -11,7 +11,9 @@ pub mod firewalld_source;
 pub mod foreign;
 pub mod forwarding;
 pub mod gateway;
+pub mod gateway_route;
 pub mod guard;
+pub mod host_end;
 pub mod iptables_firewall;
 pub mod iptables_masquerade;
 pub mod iptables_port_map;
@@ -20,6 +22,8 @@ pub mod link_attributes;
 pub mod local_routing;
 pub mod loopback;
 pub mod masquerade;
+pub mod netkit;
+mod pair;
 pub mod pod_link;
 pub mod port_map;
 pub mod port_vlan;
@@ -113,8 +117,12 @@ resources! {
     Lease(lease::Lease),
     /// A bridge on the host, shared.
     Bridge(bridge::Bridge),
-    /// A veth pair between a bridge and the container.
+    /// A veth pair between the host, or a bridge of it, and the container.
     Veth(veth::Veth),
+    /// A netkit pair between the host and the container.
+    Netkit(netkit::Netkit),
+    /// Addresses and routes of the host's end of a pair.
+    HostEnd(host_end::HostEnd),
     /// An interface in the container that somebody else made; only removed.
     PodLink(pod_link::PodLink),
     /// A link in the container, on a master or by itself.
@@ -135,6 +143,8 @@ resources! {
     Addresses(address::Addresses),
     /// A route in the container.
     Route(route::PodRoute),
+    /// A route in the container to the gateway, or to its subnet through it.
+    GatewayRoute(gateway_route::GatewayRoute),
     /// An address on the bridge, shared.
     Gateway(gateway::Gateway),
     /// Forwarding of a family, shared.

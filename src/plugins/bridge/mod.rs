@@ -5,7 +5,7 @@ pub mod planning;
 #[cfg(test)]
 mod planning_tests;
 pub mod settings;
-mod unrecorded;
+pub(super) mod unrecorded;
 
 use crate::engine::resource::{pod_link::PodLink, veth::Veth};
 use crate::engine::{Node, Owner, Resource};

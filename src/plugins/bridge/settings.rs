@@ -31,7 +31,7 @@ pub const KEYS: &[&str] = &[
 ];
 
 /// Smallest and largest MTU of a veth pair, in bytes (`ETH_MIN_MTU`, `ETH_MAX_MTU`).
-const MTU: std::ops::RangeInclusive<u32> = 68..=65535;
+pub(in crate::plugins) const MTU: std::ops::RangeInclusive<u32> = 68..=65535;
 
 /// The keys as they stand in the JSON.
 #[derive(Debug, Default, Deserialize)]
@@ -73,6 +73,23 @@ pub enum Backend {
     Nftables,
     /// Chains of iptables as the reference plugins make them, by running iptables-restore.
     Iptables,
+}
+
+impl Backend {
+    /// Reads `ipMasqBackend`.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn read(name: Option<&str>) -> Result<Self, Error> {
+        match name {
+            None | Some("nftables") => Ok(Self::Nftables),
+            Some("iptables") => Ok(Self::Iptables),
+            Some(other) => Err(Error::config(
+                "ipMasqBackend",
+                format!("\"{other}\" is unknown: give \"nftables\" or \"iptables\""),
+            )),
+        }
+    }
 }
 
 /// A checked configuration.
@@ -154,16 +171,7 @@ impl Settings {
                 ));
             }
         };
-        let ip_masq_backend = match keys.ip_masq_backend.as_deref() {
-            None | Some("nftables") => Backend::Nftables,
-            Some("iptables") => Backend::Iptables,
-            Some(other) => {
-                return Err(Error::config(
-                    "ipMasqBackend",
-                    format!("\"{other}\" is unknown: give \"nftables\" or \"iptables\""),
-                ));
-            }
-        };
+        let ip_masq_backend = Backend::read(keys.ip_masq_backend.as_deref())?;
         Ok(Self {
             bridge,
             gateway: keys.is_gateway || keys.is_default_gateway,

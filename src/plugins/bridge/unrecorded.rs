@@ -1,4 +1,4 @@
-//! What bridge attachments leave that no record tells of: links and elements, found by their owner,
+//! What attachments by a pair of links, of bridge and ptp, leave that no record tells of: links and elements, found by their owner,
 //! and what the reference plugins have made.
 
 use crate::engine::{self, Node, Owner};
@@ -7,7 +7,7 @@ use crate::plugins::Error;
 
 /// Removes the rules of one attachment: ours, found by their owner, and those that the reference
 /// plugins made.
-pub(super) fn remove_rules_of(owner: &Owner, node: &mut Node<'_>) -> Result<(), Error> {
+pub(in crate::plugins) fn remove_rules_of(owner: &Owner, node: &mut Node<'_>) -> Result<(), Error> {
     let text = owner.text();
     match remove_rules(node, &|one| one == text) {
         Err(Error::Engine(engine::Error::Kernel(kernel::Error::Nft(
@@ -18,13 +18,13 @@ pub(super) fn remove_rules_of(owner: &Owner, node: &mut Node<'_>) -> Result<(), 
     Ok(engine::reference::remove(owner, node)?)
 }
 
-/// Removes the veth pairs whose alias is stale.
-pub(super) fn remove_links(
+/// Removes the pairs whose alias is stale.
+pub(in crate::plugins) fn remove_links(
     node: &mut Node<'_>,
     is_stale: &dyn Fn(&str) -> bool,
 ) -> Result<(), Error> {
-    for one in
-        link::list(&mut node.host)?.iter().filter(|one| one.kind == "veth" && is_stale(&one.alias))
+    let is_pair = |one: &link::Link| one.kind == "veth" || one.kind == "netkit";
+    for one in link::list(&mut node.host)?.iter().filter(|one| is_pair(one) && is_stale(&one.alias))
     {
         link::queue_remove(&mut node.host, one.index, &one.name)?;
     }
@@ -32,7 +32,7 @@ pub(super) fn remove_links(
 }
 
 /// Removes the elements whose owner is stale.
-pub(super) fn remove_rules(
+pub(in crate::plugins) fn remove_rules(
     node: &mut Node<'_>,
     is_stale: &dyn Fn(&str) -> bool,
 ) -> Result<(), Error> {

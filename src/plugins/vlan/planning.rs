@@ -2,8 +2,9 @@
 
 use super::settings::Settings;
 use crate::engine::Owner;
-use crate::plugins::container_link::{self, Addressing, Attached, Facts, Wanted};
+use crate::plugins::container_link::{self, Addressing, Facts, Wanted};
 use crate::plugins::inside::Telling;
+use crate::plugins::pair::PodEnd;
 use crate::plugins::{Error, Given, Plan};
 use crate::protocol::request::Request;
 
@@ -27,7 +28,7 @@ pub(super) fn plan(
     };
     // As with the reference plugin, CHECK falls back on the configuration.
     let attached = facts.attached.as_ref();
-    let attached = attached.map(|told| Attached { mtu: told.mtu.or(settings.mtu), ..told.clone() });
+    let attached = attached.map(|told| PodEnd { mtu: told.mtu.or(settings.mtu), ..told.clone() });
     let addressing = Addressing::required(given.lease, "vlan")?;
     container_link::plan(request, owner, &wanted, attached.as_ref(), addressing)
 }
