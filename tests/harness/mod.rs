@@ -22,6 +22,7 @@ pub mod side_by_side;
 pub mod snapshot;
 pub mod symbols;
 pub mod tuned;
+pub mod uplink;
 
 use std::fs::{self, File};
 use std::io::Write;
