@@ -196,7 +196,7 @@ impl Kind for ContainerLink {
             {
                 self.add_and_rename(node, master)
             }
-            other => Ok(other?),
+            other => other.map_err(Error::from),
         };
         match made {
             Ok(()) => Ok(Made::Now),
