@@ -20,7 +20,6 @@ fn dummy(more: Value) -> Value {
 
 #[test]
 fn comes_and_goes() {
-    uplink::comes_and_goes(DUMMY, &dummy(json!({})));
     uplink::comes_and_goes(DUMMY, &dummy(json!({"ipam": fixed()})));
 }
 
@@ -34,11 +33,6 @@ fn check_finds_losses() {
 #[test]
 fn a_link_of_that_name_on_the_host() {
     uplink::the_host_has_a_link_of_that_name(DUMMY, &dummy(json!({})));
-}
-
-#[test]
-fn kills() {
-    uplink::kills_at_every_message(DUMMY, &dummy(json!({})));
 }
 
 #[test]
@@ -84,7 +78,10 @@ fn it_makes_what_the_reference_makes() {
             .collect();
         assert_eq!(changed, ["ipv6.keep_addr_on_down"]);
         pod.run("ip link del fresh0");
-        assert!(pod.reaches("10.88.0.5"));
+        // The container's own packets to its addresses go by way of `lo`.
+        pod.run("ip link set lo up");
+        assert!(pod.reaches("10.88.0.5") && pod.reaches("fd00:88::5"));
+        pod.run("ip link set lo down");
         call.del();
     });
 }

@@ -39,7 +39,6 @@ fn tag(other: &Pod<'_>, id: u16) {
 
 #[test]
 fn comes_and_goes() {
-    uplink::comes_and_goes(VLAN, &vlan(json!({})));
     uplink::comes_and_goes(VLAN, &vlan(json!({"ipam": fixed(), "mtu": 1400, "vlanId": 4094})));
 }
 
@@ -79,9 +78,7 @@ fn kills() {
 
 #[test]
 fn moving_in_and_out() {
-    for more in [json!({}), json!({"mtu": 1400}), json!({"ipam": fixed()})] {
-        uplink::moves_both_ways("vlan", &vlan(more));
-    }
+    uplink::moves_both_ways("vlan", &vlan(json!({"mtu": 1400})));
 }
 
 #[test]
@@ -91,11 +88,9 @@ fn in_a_list() {
 
 #[test]
 fn beside_the_reference() {
-    compare(&beside(json!({})));
     compare(&beside(json!({"mtu": 1400, "vlanId": 1})));
-    compare(&beside(json!({"mtu": 1500, "vlanId": 4094})));
     compare(&beside(json!({"ipam": fixed()})));
-    for version in ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0"] {
+    for version in ["0.2.0", "0.4.0"] {
         compare(&beside(json!({"cniVersion": version})));
     }
 }

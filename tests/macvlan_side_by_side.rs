@@ -47,7 +47,7 @@ fn a_hardware_address() {
     compare(&macvlan(json!({"mac": MAC})).mac(MAC));
     compare(
         &macvlan(json!({"mac": "0a:58:0a:01:00:06"}))
-            .env("CNI_ARGS", "MAC=0a:58:0a:01:00:05")
+            .env("CNI_ARGS", "IgnoreUnknown=1;MAC=0a:58:0a:01:00:05")
             .mac(MAC),
     );
     let capability = json!({"runtimeConfig": {"mac": MAC}, "capabilities": {"mac": true}});
