@@ -109,11 +109,15 @@ fn list() -> Vec<Value> {
         first.as_object_mut().unwrap().remove(key);
     }
     let mappings = json!([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]);
+    let limits = json!({"ingressRate": 80_000_000, "ingressBurst": 8_000_000,
+                        "egressRate": 40_000_000, "egressBurst": 4_000_000});
     vec![
         first,
         json!({"type": "portmap", "capabilities": {"portMappings": true},
                "runtimeConfig": {"portMappings": mappings}}),
         json!({"type": "firewall", "backend": "nftables"}),
+        json!({"type": "bandwidth", "capabilities": {"bandwidth": true},
+               "runtimeConfig": {"bandwidth": limits}}),
         json!({"type": "tuning", "mtu": 1400, "sysctl": {"net.core.somaxconn": "512"}}),
         json!({"type": "sbr"}),
     ]

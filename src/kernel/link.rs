@@ -2,6 +2,7 @@
 
 mod change;
 pub mod netkit;
+mod together;
 mod variety;
 
 use std::os::fd::AsFd;
@@ -12,6 +13,7 @@ use nix::errno::Errno;
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 pub use change::*;
+pub use together::{Leaving, remove_as_group, remove_together};
 pub use variety::*;
 
 use super::attr::{self, Attribute, Reader};

@@ -4,6 +4,7 @@
 //! verbs, written once for all of them, and for one plugin as for a [`chain`] of several.
 
 mod attach;
+pub mod bandwidth;
 pub mod bridge;
 pub mod call;
 pub mod chain;
@@ -210,7 +211,7 @@ where
 }
 
 /// Every plugin type that this program answers to.
-pub static TYPES: [Type; 14] = [
+pub static TYPES: [Type; 15] = [
     of::<bridge::Bridge>(),
     of::<macvlan::Macvlan>(),
     of::<ipvlan::Ipvlan>(),
@@ -220,6 +221,7 @@ pub static TYPES: [Type; 14] = [
     of::<loopback::Loopback>(),
     of::<portmap::Portmap>(),
     of::<firewall::Firewall>(),
+    of::<bandwidth::Bandwidth>(),
     of::<tuning::Tuning>(),
     of::<sbr::Sbr>(),
     of::<static_addresses::StaticPlugin>(),

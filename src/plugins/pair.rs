@@ -1,5 +1,7 @@
 //! What plugins have in common that make a pair of links, one end on the host and one in the
-//! container: a free name for the one, and what prevResult tells of the other.
+//! container: a free name for the one, what prevResult tells of the other, and masquerading.
+
+pub(super) mod unrecorded;
 
 use serde::Deserialize;
 
@@ -8,6 +10,36 @@ use crate::engine::{Node, Owner};
 use crate::kernel::link;
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
+
+/// Smallest and largest MTU of a pair, in bytes (`ETH_MIN_MTU`, `ETH_MAX_MTU`).
+pub(super) const MTU: std::ops::RangeInclusive<u32> = 68..=65535;
+
+/// Who masquerades.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Backend {
+    /// Elements of nftables maps, over netlink.
+    #[default]
+    Nftables,
+    /// Chains of iptables as the reference plugins make them, by running iptables-restore.
+    Iptables,
+}
+
+impl Backend {
+    /// Reads `ipMasqBackend`.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn read(name: Option<&str>) -> Result<Self, Error> {
+        match name {
+            None | Some("nftables") => Ok(Self::Nftables),
+            Some("iptables") => Ok(Self::Iptables),
+            Some(other) => Err(Error::config(
+                "ipMasqBackend",
+                format!("\"{other}\" is unknown: give \"nftables\" or \"iptables\""),
+            )),
+        }
+    }
+}
 
 /// What prevResult tells of the container end.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

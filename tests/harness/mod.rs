@@ -12,6 +12,7 @@ pub mod call;
 pub mod chained;
 pub mod config;
 pub mod killed;
+pub mod limited;
 pub mod list;
 pub mod packets;
 pub mod refusal;
@@ -46,7 +47,7 @@ pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 const PLUGINS: &str = "/run/cni-test";
 
 /// The plugin types that the causeway binary answers to by the name it is called by.
-const TYPES: [&str; 15] = [
+const TYPES: [&str; 16] = [
     "causeway",
     "bridge",
     "macvlan",
@@ -57,6 +58,7 @@ const TYPES: [&str; 15] = [
     "loopback",
     "portmap",
     "firewall",
+    "bandwidth",
     "tuning",
     "sbr",
     "static",
@@ -355,6 +357,7 @@ pub(crate) fn how_to_install(program: &str) -> String {
     let package = match program.rsplit('/').next().unwrap_or(program) {
         "ip" | "bridge" | "tc" => "iproute2",
         "nft" => "nftables",
+        "iperf3" => "iperf3",
         "dbus-daemon" => "dbus-daemon",
         _ => return "is it built and on the PATH?".to_owned(),
     };

@@ -77,11 +77,7 @@ impl Kind for HostEnd {
 
     fn create(&self, node: &mut Node<'_>) -> Result<Made, Error> {
         node.host.flush()?;
-        let found = link::index(&node.host, &self.link)?;
-        let index = match found {
-            Some(index) => index,
-            None => node.link(crate::engine::node::Side::Host, &self.link)?.index,
-        };
+        let index = node.host_index(&self.link)?;
         for gateway in &self.gateways {
             addr::queue_add(&mut node.host, index, &self.link, IpNetwork::from(*gateway))?;
         }

@@ -34,6 +34,8 @@ impl Kind for Lease {
     }
 
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {
+        // Somebody else may have the address the next moment.
+        node.remove_leaving()?;
         node.leases.map_or(Ok(()), |keeper| keeper.release().map_err(Error::Lease))
     }
 

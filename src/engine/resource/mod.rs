@@ -14,6 +14,7 @@ pub mod gateway;
 pub mod gateway_route;
 pub mod guard;
 pub mod host_end;
+pub mod ifb;
 pub mod iptables_firewall;
 pub mod iptables_masquerade;
 pub mod iptables_port_map;
@@ -30,6 +31,7 @@ pub mod port_vlan;
 pub mod readiness;
 pub mod route;
 pub mod settings;
+pub mod shaper;
 pub mod source_routing;
 pub mod sysctls;
 pub mod veth;
@@ -151,6 +153,10 @@ resources! {
     Forwarding(forwarding::Forwarding),
     /// Tables of their own for packets from the container's addresses.
     SourceRouting(source_routing::SourceRouting),
+    /// A device through which goes what the container sends.
+    Ifb(ifb::Ifb),
+    /// A limit to what is sent to the container, or to what it sends.
+    Shaper(shaper::Shaper),
     /// What another program's plugin has made.
     Foreign(foreign::Foreign),
     /// Masquerading of the container's addresses.
@@ -161,7 +167,7 @@ resources! {
     PortMap(port_map::PortMap),
     /// The host's loopback reaches the container, shared.
     LocalRouting(local_routing::LocalRouting),
-    /// Temporary.
+    /// Ports of the host that lead to the container, by iptables.
     IptablesPortMap(iptables_port_map::IptablesPortMap),
     /// Frames with other source addresses are dropped.
     Guard(guard::Guard),

@@ -1,8 +1,6 @@
 //! What pairs of links have in common, whatever their kind: one end on the host, which bears the
 //! owner as its alias, one in the container.
 
-use nix::errno::Errno;
-
 use crate::engine::{Error, Node};
 use crate::kernel::link::{self, Link};
 
@@ -92,13 +90,7 @@ impl Pair<'_> {
     /// Removes the pair by its host end, if that is ours.
     pub fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {
         let Some(link) = self.own(node)? else { return Ok(()) };
-        // Rules name the link; they go first.
-        node.commit()?;
-        link::queue_remove(&mut node.host, link.index, self.host)?;
-        node.forget(self.host);
-        match node.host.flush() {
-            Err(error) if error.is(Errno::ENODEV) => Ok(()),
-            other => Ok(other?),
-        }
+        node.remove_link(&link);
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use ipnetwork::IpNetwork;
 
 use super::facts::Facts;
-use super::settings::{Backend, Settings};
+use super::settings::Settings;
 use crate::engine::resource::{
     announcement::Announcement,
     bridge::Bridge,
@@ -20,7 +20,7 @@ use crate::engine::resource::{
 use crate::engine::{Owner, Resource};
 use crate::ipam::{self, Leased};
 use crate::plugins::inside::{self, Detection, Inside, Telling};
-use crate::plugins::pair::PodEnd;
+use crate::plugins::pair::{Backend, PodEnd};
 use crate::plugins::{Error, Plan};
 use crate::protocol::request::Request;
 use crate::protocol::result::{AddResult, Interface, IpConfig, Route};

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use crate::kernel::mac::Mac;
+use crate::plugins::pair::{Backend, MTU};
 use crate::plugins::{Error, requested_mac};
 use crate::protocol::config::section;
 use crate::protocol::names;
@@ -29,9 +30,6 @@ pub const KEYS: &[&str] = &[
     "disableContainerInterface",
     "portIsolation",
 ];
-
-/// Smallest and largest MTU of a veth pair, in bytes (`ETH_MIN_MTU`, `ETH_MAX_MTU`).
-pub(in crate::plugins) const MTU: std::ops::RangeInclusive<u32> = 68..=65535;
 
 /// The keys as they stand in the JSON.
 #[derive(Debug, Default, Deserialize)]
@@ -63,33 +61,6 @@ struct Trunk {
     #[serde(rename = "maxID")]
     max: Option<i64>,
     id: Option<i64>,
-}
-
-/// Who masquerades.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Backend {
-    /// Elements of nftables maps, over netlink.
-    #[default]
-    Nftables,
-    /// Chains of iptables as the reference plugins make them, by running iptables-restore.
-    Iptables,
-}
-
-impl Backend {
-    /// Reads `ipMasqBackend`.
-    ///
-    /// # Errors
-    /// [`Error::Config`].
-    pub fn read(name: Option<&str>) -> Result<Self, Error> {
-        match name {
-            None | Some("nftables") => Ok(Self::Nftables),
-            Some("iptables") => Ok(Self::Iptables),
-            Some(other) => Err(Error::config(
-                "ipMasqBackend",
-                format!("\"{other}\" is unknown: give \"nftables\" or \"iptables\""),
-            )),
-        }
-    }
 }
 
 /// A checked configuration.

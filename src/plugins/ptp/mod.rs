@@ -13,8 +13,7 @@ use crate::kernel::{self, masquerade};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
 
-use super::bridge::{settings::Backend, unrecorded};
-use super::pair::{self, PodEnd};
+use super::pair::{self, Backend, PodEnd, unrecorded};
 use super::{Error, Given, Plan, Plugin, Role};
 use settings::{LinkType, Settings};
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::kernel::link::netkit::{Manner, Mode, Policy};
 use crate::plugins::Error;
-use crate::plugins::bridge::settings::{Backend, MTU};
+use crate::plugins::pair::{Backend, MTU};
 use crate::protocol::config::{filled, section};
 use crate::protocol::request::{Request, Verb};
 

@@ -1,5 +1,5 @@
-//! What attachments by a pair of links, of bridge and ptp, leave that no record tells of: links and elements, found by their owner,
-//! and what the reference plugins have made.
+//! What attachments by a pair of links leave that no record tells of: links and elements, found by
+//! their owner, and what the reference plugins have made.
 
 use crate::engine::{self, Node, Owner};
 use crate::kernel::{self, link, macspoof, masquerade, nft};
@@ -26,7 +26,7 @@ pub(in crate::plugins) fn remove_links(
     let is_pair = |one: &link::Link| one.kind == "veth" || one.kind == "netkit";
     for one in link::list(&mut node.host)?.iter().filter(|one| is_pair(one) && is_stale(&one.alias))
     {
-        link::queue_remove(&mut node.host, one.index, &one.name)?;
+        node.remove_link(one);
     }
     Ok(node.flush()?)
 }
