@@ -56,6 +56,11 @@ impl Owner {
         format!("veth{}", hex(&self.digest("host link", attempt), 4))
     }
 
+    /// The name under which a link of the container is made where its own name is taken for the moment.
+    pub fn temporary_link(&self) -> String {
+        format!("tmp{}", hex(&self.digest("temporary link", 0), 4))
+    }
+
     /// The container link's hardware address: locally administered, following from the owner.
     pub fn mac(&self) -> Mac {
         self.mac_for("mac")

@@ -9,19 +9,26 @@ pub mod bridge;
 pub mod call;
 pub mod chain;
 mod collect;
+pub mod container_link;
 mod detach;
+pub mod dummy;
 pub mod error;
 pub mod firewall;
 pub mod host_local;
 mod inside;
+pub mod ipvlan;
 pub mod loopback;
+pub mod macvlan;
+pub mod master;
 pub mod pair;
 pub mod portmap;
 pub mod ptp;
+mod requested_mac;
 pub mod sbr;
 pub mod static_addresses;
 pub mod step;
 pub mod tuning;
+pub mod vlan;
 
 use crate::engine::{Node, Owner, Resource};
 use crate::ipam::Leased;
@@ -86,7 +93,11 @@ impl Given<'_> {
     /// Whether the container's interface is made in the same call, or may be by a foreign plugin.
     pub fn may_make(&self, ifname: &str) -> bool {
         self.host_link(ifname).is_some()
-            || self.planned.iter().any(|resource| matches!(resource, Resource::Foreign(_)))
+            || self.planned.iter().any(|resource| match resource {
+                Resource::ContainerLink(link) => link.name == ifname,
+                Resource::Foreign(_) => true,
+                _ => false,
+            })
     }
 }
 
@@ -200,8 +211,12 @@ where
 }
 
 /// Every plugin type that this program answers to.
-pub static TYPES: [Type; 11] = [
+pub static TYPES: [Type; 15] = [
     of::<bridge::Bridge>(),
+    of::<macvlan::Macvlan>(),
+    of::<ipvlan::Ipvlan>(),
+    of::<vlan::Vlan>(),
+    of::<dummy::Dummy>(),
     of::<host_local::HostLocalPlugin>(),
     of::<loopback::Loopback>(),
     of::<portmap::Portmap>(),

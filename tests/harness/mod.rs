@@ -23,6 +23,7 @@ pub mod side_by_side;
 pub mod snapshot;
 pub mod symbols;
 pub mod tuned;
+pub mod uplink;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -46,9 +47,13 @@ pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 const PLUGINS: &str = "/run/cni-test";
 
 /// The plugin types that the causeway binary answers to by the name it is called by.
-const TYPES: [&str; 12] = [
+const TYPES: [&str; 16] = [
     "causeway",
     "bridge",
+    "macvlan",
+    "ipvlan",
+    "vlan",
+    "dummy",
     "host-local",
     "loopback",
     "portmap",
@@ -59,6 +64,23 @@ const TYPES: [&str; 12] = [
     "static",
     "ptp",
     "netkit",
+];
+
+/// The reference plugins of Debian that tests call.
+const REFERENCE: [&str; 13] = [
+    "bridge",
+    "macvlan",
+    "ipvlan",
+    "vlan",
+    "host-local",
+    "loopback",
+    "portmap",
+    "firewall",
+    "bandwidth",
+    "tuning",
+    "sbr",
+    "static",
+    "ptp",
 ];
 
 /// Whether the binaries under test are the reference plugins themselves.
@@ -300,18 +322,7 @@ fn lay_out_plugins() {
             }
         }
     }
-    for name in [
-        "bridge",
-        "host-local",
-        "loopback",
-        "portmap",
-        "firewall",
-        "bandwidth",
-        "tuning",
-        "sbr",
-        "static",
-        "ptp",
-    ] {
+    for name in REFERENCE {
         link("reference", name, &Path::new(REFERENCE_DIR).join(name));
     }
 }

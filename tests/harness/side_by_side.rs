@@ -41,6 +41,10 @@ const EVERYWHERE: &[(&str, &str)] = &[
         "add/pod/sysctls/*/ipv6.keep_addr_on_down",
         "later reference plugins set it too, so that IPv6 addresses survive a link going down",
     ),
+    (
+        "add/pod/sysctls/*/ipv6.ndisc_notify",
+        "later reference plugins set it wherever they set arp_notify",
+    ),
 ];
 
 /// A configuration and what is particular about comparing what comes of it.

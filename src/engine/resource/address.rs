@@ -22,7 +22,8 @@ pub struct Addresses {
     /// The addresses with their prefix lengths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpNetwork>,
-    /// Nobody is told of them, then or later: there is one neighbour, who never knew another's.
+    /// Whether the sysctl `arp_notify` is left as it is. Otherwise it is set, for an announcement
+    /// that follows.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub quiet: bool,
 }
@@ -33,12 +34,8 @@ impl Kind for Addresses {
         if list.is_empty() {
             return format!("bring {} up in the container", self.link);
         }
-        let notify = if self.quiet { "" } else { ", with arp_notify" };
-        format!(
-            "add {} to {} in the container and bring it up{notify}",
-            list.join(" and "),
-            self.link
-        )
+        let how = if self.quiet { "" } else { ", with arp_notify" };
+        format!("add {} to {} in the container and bring it up{how}", list.join(" and "), self.link)
     }
 
     fn create(&self, node: &mut Node<'_>) -> Result<Made, Error> {

@@ -5,6 +5,7 @@ pub mod address;
 pub mod announcement;
 pub mod bridge;
 pub mod bridge_policy;
+pub mod container_link;
 pub mod firewall;
 pub mod firewalld_source;
 pub mod foreign;
@@ -126,6 +127,8 @@ resources! {
     HostGateway(host_gateway::HostGateway),
     /// An interface in the container that somebody else made; only removed.
     PodLink(pod_link::PodLink),
+    /// A link in the container, on a master or by itself.
+    ContainerLink(container_link::ContainerLink),
     /// The loopback interface, up.
     Loopback(loopback::Loopback),
     /// VLANs of a bridge port.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use crate::kernel::mac::Mac;
-use crate::plugins::Error;
 use crate::plugins::pair::{Backend, MTU};
+use crate::plugins::{Error, requested_mac};
 use crate::protocol::config::section;
 use crate::protocol::names;
 use crate::protocol::request::Request;
@@ -210,21 +210,9 @@ fn trunk(items: &[Trunk]) -> Result<Vec<u16>, Error> {
 }
 
 fn requested_mac(request: &Request) -> Result<Option<Mac>, Error> {
-    let sources = [
+    requested_mac::first([
         ("runtimeConfig.mac", request.config.runtime.mac.as_deref()),
         ("args.cni.mac", request.config.cni_args.mac.as_deref()),
         ("MAC in CNI_ARGS", request.args.mac.as_deref()),
-    ];
-    let Some((field, text)) = sources
-        .into_iter()
-        .find_map(|(field, mac)| mac.filter(|mac| !mac.is_empty()).map(|mac| (field, mac)))
-    else {
-        return Ok(None);
-    };
-    Mac::parse(text).filter(|mac| mac.is_unicast()).map(Some).ok_or_else(|| {
-        Error::config(
-            field,
-            format!("\"{text}\" is not a unicast hardware address such as 0a:58:0a:01:00:05"),
-        )
-    })
+    ])
 }

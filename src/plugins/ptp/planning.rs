@@ -19,7 +19,7 @@ use crate::engine::resource::veth::Veth;
 use crate::engine::{Owner, Resource};
 use crate::ipam::Leased;
 use crate::kernel::link::netkit::Mode;
-use crate::plugins::inside::{self, IPV6_MTU, Inside};
+use crate::plugins::inside::{self, Detection, IPV6_MTU, Inside, Telling};
 use crate::plugins::pair::{Backend, PodEnd};
 use crate::plugins::{Error, Plan};
 use crate::protocol::request::Request;
@@ -55,13 +55,14 @@ pub(super) fn plan(
         link: &request.ifname,
         ips: &ips,
         routes: &lease.routes,
-        detects_duplicates: false,
+        detection: Detection::Off,
+        telling: Telling::Nobody,
         is_up: true,
     };
     if is_v6 {
-        resources.push(inside.settings());
+        resources.extend(inside.settings());
     }
-    resources.push(inside.addresses(true));
+    resources.push(inside.addresses());
     // The gateway may be outside the subnet; other next hops are looked for while the kernel still
     // counts the subnet as on the link.
     resources.extend(gateway_routes(&request.ifname, &ips));
