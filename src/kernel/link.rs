@@ -1,6 +1,7 @@
 //! Links: reading them, and making, changing and removing them.
 
 mod change;
+mod device;
 
 use std::os::fd::AsFd;
 
@@ -10,6 +11,7 @@ use nix::errno::Errno;
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 pub use change::*;
+pub use device::*;
 
 use super::attr::{self, Attribute, Reader};
 use super::error::Error;

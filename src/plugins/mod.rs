@@ -4,6 +4,7 @@
 //! verbs, written once for all of them, and for one plugin as for a [`chain`] of several.
 
 mod attach;
+mod attached;
 pub mod bridge;
 pub mod call;
 pub mod chain;
@@ -11,13 +12,16 @@ mod collect;
 mod detach;
 pub mod error;
 pub mod firewall;
+pub mod host_device;
 pub mod host_local;
 mod inside;
 pub mod loopback;
 pub mod portmap;
 pub mod sbr;
 pub mod step;
+pub mod tap;
 pub mod tuning;
+pub mod vrf;
 
 use crate::engine::{Node, Owner, Resource};
 use crate::ipam::Leased;
@@ -195,7 +199,7 @@ where
 }
 
 /// Every plugin type that this program answers to.
-pub static TYPES: [Type; 7] = [
+pub static TYPES: [Type; 10] = [
     of::<bridge::Bridge>(),
     of::<host_local::HostLocalPlugin>(),
     of::<loopback::Loopback>(),
@@ -203,6 +207,9 @@ pub static TYPES: [Type; 7] = [
     of::<firewall::Firewall>(),
     of::<tuning::Tuning>(),
     of::<sbr::Sbr>(),
+    of::<host_device::HostDevicePlugin>(),
+    of::<tap::TapPlugin>(),
+    of::<vrf::VrfPlugin>(),
 ];
 
 /// The plugin type of this name.

@@ -45,8 +45,19 @@ pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 const PLUGINS: &str = "/run/cni-test";
 
 /// The plugin types that the causeway binary answers to by the name it is called by.
-const TYPES: [&str; 8] =
-    ["causeway", "bridge", "host-local", "loopback", "portmap", "firewall", "tuning", "sbr"];
+const TYPES: [&str; 11] = [
+    "causeway",
+    "bridge",
+    "host-local",
+    "loopback",
+    "portmap",
+    "firewall",
+    "tuning",
+    "sbr",
+    "host-device",
+    "tap",
+    "vrf",
+];
 
 /// Whether the binaries under test are the reference plugins themselves.
 pub fn testing_reference() -> bool {
@@ -287,9 +298,18 @@ fn lay_out_plugins() {
             }
         }
     }
-    for name in
-        ["bridge", "host-local", "loopback", "portmap", "firewall", "bandwidth", "tuning", "sbr"]
-    {
+    for name in [
+        "bridge",
+        "host-local",
+        "loopback",
+        "portmap",
+        "firewall",
+        "bandwidth",
+        "tuning",
+        "sbr",
+        "host-device",
+        "vrf",
+    ] {
         link("reference", name, &Path::new(REFERENCE_DIR).join(name));
     }
 }

@@ -11,6 +11,7 @@ pub mod foreign;
 pub mod forwarding;
 pub mod gateway;
 pub mod guard;
+pub mod host_device;
 pub mod iptables_firewall;
 pub mod iptables_masquerade;
 pub mod iptables_port_map;
@@ -27,7 +28,10 @@ pub mod route;
 pub mod settings;
 pub mod source_routing;
 pub mod sysctls;
+pub mod tap;
 pub mod veth;
+pub mod vrf;
+pub mod vrf_port;
 
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +69,15 @@ pub trait Kind {
     /// # Errors
     /// The kernel's refusal.
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error>;
+
+    /// Undoes what this very call has made of it, or half made, or not begun. Other than
+    /// [`Self::remove`], which comes at the end of an attachment, it brings back all that was before.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn undo(&self, node: &mut Node<'_>) -> Result<(), Error> {
+        self.remove(node)
+    }
 
     /// Whether anything of it can be left when the container's namespace is gone. A plan of which
     /// nothing can needs no record.
@@ -114,6 +127,14 @@ resources! {
     Bridge(bridge::Bridge),
     /// A veth pair between a bridge and the container.
     Veth(veth::Veth),
+    /// A device of the host, in the container.
+    HostDevice(host_device::HostDevice),
+    /// A TAP device in the container.
+    Tap(tap::Tap),
+    /// A VRF in the container, shared by its interfaces.
+    Vrf(vrf::Vrf),
+    /// The container's interface in a VRF.
+    VrfPort(vrf_port::VrfPort),
     /// An interface in the container that somebody else made; only removed.
     PodLink(pod_link::PodLink),
     /// The loopback interface, up.
