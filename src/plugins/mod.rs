@@ -84,8 +84,13 @@ impl Given<'_> {
 
     /// Whether the container's interface is made in the same call, or may be by a foreign plugin.
     pub fn may_make(&self, ifname: &str) -> bool {
-        self.host_link(ifname).is_some()
-            || self.planned.iter().any(|resource| matches!(resource, Resource::Foreign(_)))
+        self.planned.iter().any(|resource| match resource {
+            Resource::Veth(veth) => veth.pod == ifname,
+            Resource::HostDevice(device) => device.pod == ifname,
+            Resource::Tap(tap) => tap.name == ifname,
+            Resource::Foreign(_) => true,
+            _ => false,
+        })
     }
 }
 

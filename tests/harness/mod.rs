@@ -11,6 +11,7 @@
 pub mod call;
 pub mod chained;
 pub mod config;
+pub mod devices;
 pub mod killed;
 pub mod list;
 pub mod packets;

@@ -23,7 +23,7 @@ pub(super) fn plan(
     let before = match facts {
         Facts::Attached => None,
         Facts::Found { interface, .. } => {
-            if interface.is_none() && !given.may_make(ifname) && !makes(given, ifname) {
+            if interface.is_none() && !given.may_make(ifname) {
                 return Err(Error::config(
                     "prevResult",
                     format!(
@@ -55,15 +55,6 @@ pub(super) fn plan(
         resources.push(Readiness { port: port.to_owned() }.into());
     }
     Ok(Plan { resources, result: given.previous.cloned().unwrap_or_default() })
-}
-
-/// Whether an entry before makes the interface, other than as one end of a veth pair.
-fn makes(given: &Given<'_>, ifname: &str) -> bool {
-    given.planned.iter().any(|resource| match resource {
-        Resource::HostDevice(device) => device.pod == ifname,
-        Resource::Tap(tap) => tap.name == ifname,
-        _ => false,
-    })
 }
 
 /// The table asked for or, as with the reference plugin, the lowest that is free.
