@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, Made};
 use crate::engine::{Error, Node};
-use crate::kernel::link::{self, Device, Identity, Move};
+use crate::kernel::link::{self, Device, Identity, Link, Move};
 use crate::kernel::netlink::RouteSocket;
 use crate::kernel::netns::{self, Namespace};
 use crate::kernel::sysfs::Sysfs;
@@ -136,10 +136,14 @@ impl HostDevice {
     /// Gives a device that the kernel has given back its own name and alias.
     fn settle(&self, device: &Device, node: &mut Node<'_>) -> Result<(), Error> {
         let Link { index, name, alias, .. } = &device.link;
-        if *name == self.host && *alias == self.alias {
+        if *name == self.host {
+            if *alias != self.alias {
+                link::queue_alias(&mut node.host, *index, name, &self.alias)?;
+                node.host.flush()?;
+            }
             return Ok(());
         }
-        if *name != self.host && link::index(&node.host, &self.host)?.is_some() {
+        if link::index(&node.host, &self.host)?.is_some() {
             return Err(Error::Conflict(format!(
                 "host device {} came back as {name} when the container's namespace ended, and the host \
                  has another link of its name; rename or remove that one, then detach again (DEL)",
@@ -213,8 +217,6 @@ impl HostDevice {
         }
     }
 }
-
-use crate::kernel::link::Link;
 
 /// What a device in the container was called on the host, by its alias; empty when that cannot be a
 /// name.

@@ -230,6 +230,20 @@ pub fn rename_device(
     socket.order(RouteNetlinkMessage::SetLink(rename.build()), 0, format!("rename {from} to {to}"))
 }
 
+/// Queues giving a link another alias; empty takes it away.
+///
+/// # Errors
+/// As [`RouteSocket::queue`].
+pub fn queue_alias(
+    socket: &mut RouteSocket,
+    index: u32,
+    name: &str,
+    text: &str,
+) -> Result<(), Error> {
+    let message = LinkUnspec::new_with_index(index).append_extra_attribute(alias(text)).build();
+    socket.queue(RouteNetlinkMessage::SetLink(message), 0, format!("set the alias of {name}"))
+}
+
 /// Without the closing NUL, which would be part of the alias; empty takes it away.
 fn alias(text: &str) -> LinkAttribute {
     LinkAttribute::Other(DefaultNla::new(device_wire::ALIAS, text.as_bytes().to_vec()))
