@@ -11,6 +11,7 @@
 pub mod call;
 pub mod chained;
 pub mod config;
+pub mod devices;
 pub mod killed;
 pub mod limited;
 pub mod list;
@@ -47,7 +48,7 @@ pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 const PLUGINS: &str = "/run/cni-test";
 
 /// The plugin types that the causeway binary answers to by the name it is called by.
-const TYPES: [&str; 16] = [
+const TYPES: [&str; 19] = [
     "causeway",
     "bridge",
     "macvlan",
@@ -64,10 +65,13 @@ const TYPES: [&str; 16] = [
     "static",
     "ptp",
     "netkit",
+    "host-device",
+    "tap",
+    "vrf",
 ];
 
 /// The reference plugins of Debian that tests call.
-const REFERENCE: [&str; 13] = [
+const REFERENCE: [&str; 15] = [
     "bridge",
     "macvlan",
     "ipvlan",
@@ -81,6 +85,8 @@ const REFERENCE: [&str; 13] = [
     "sbr",
     "static",
     "ptp",
+    "host-device",
+    "vrf",
 ];
 
 /// Whether the binaries under test are the reference plugins themselves.

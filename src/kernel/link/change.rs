@@ -167,21 +167,6 @@ pub fn queue_add_ifb(
     socket.queue(RouteNetlinkMessage::NewLink(message), flags::CREATE | flags::EXCL, doing)
 }
 
-/// Queues writing a link's alias.
-///
-/// # Errors
-/// As [`RouteSocket::queue`].
-pub fn queue_alias(
-    socket: &mut RouteSocket,
-    index: u32,
-    name: &str,
-    alias: &str,
-) -> Result<(), Error> {
-    let message = LinkUnspec::new_with_index(index).alias(alias).build();
-    let doing = format!("set the alias of {name}");
-    socket.queue(RouteNetlinkMessage::SetLink(message), 0, doing)
-}
-
 /// Queues bringing a link up.
 ///
 /// # Errors
