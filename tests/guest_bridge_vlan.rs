@@ -199,9 +199,6 @@ fn each_vlan_has_its_gateway() {
     let first = blue.call(BRIDGE, &net(100));
     let result = first.add();
     let shared = host.snapshot();
-    cyan.call(BRIDGE, &net(100)).add();
-    green.call(BRIDGE, &net(200)).add();
-
     let interfaces = result["interfaces"].as_array().unwrap();
     let names: Vec<&str> = interfaces.iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["br0", port_of(&result), "eth0", "br0.100"]);
@@ -211,6 +208,8 @@ fn each_vlan_has_its_gateway() {
         assert_eq!(told["mac"], link["address"], "the result tells {name}'s hardware address");
         assert_eq!(link["mtu"], 1400, "of {name}");
     }
+    cyan.call(BRIDGE, &net(100)).add();
+    green.call(BRIDGE, &net(200)).add();
     for vlan in [100, 200] {
         let port = other_end(&host, &format!("br0.{vlan}"));
         assert_eq!(vlans(&host, &port), [format!("{vlan} PVID Egress Untagged")]);

@@ -28,6 +28,7 @@ pub mod settings;
 pub mod source_routing;
 pub mod sysctls;
 pub mod veth;
+pub mod vlan_gateway;
 
 use serde::{Deserialize, Serialize};
 
@@ -121,7 +122,7 @@ resources! {
     /// VLANs of a bridge port.
     PortVlan(port_vlan::PortVlan),
     /// A VLAN's own interface on a bridge, shared.
-    VlanGateway(gateway::VlanGateway),
+    VlanGateway(vlan_gateway::VlanGateway),
     /// Sysctls of an interface.
     Settings(settings::Settings),
     /// Sysctls of the container that the configuration names.
