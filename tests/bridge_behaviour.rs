@@ -6,7 +6,6 @@ mod harness;
 
 use harness::call::Plugin;
 use harness::config::{bridge, dual_stack};
-use harness::snapshot::nothing_stays;
 use harness::{Host, Pod};
 use serde_json::json;
 
@@ -278,7 +277,7 @@ fn vlans_work_or_the_kernel_lacks_them() {
             host.run("ip link add br0 type bridge");
             host.run("ip link set br0 up");
         }
-        let before = (host.snapshot(), blue.snapshot());
+        let before = (host.link_names(), blue.snapshot());
         let trunk = json!([{"id": 101}, {"minID": 200, "maxID": 203}]);
         let config = bridge(json!({"isGateway": true, "vlan": 100, "vlanTrunk": trunk}));
         let outcome = blue.call(BRIDGE, &config).run("ADD");
@@ -287,7 +286,8 @@ fn vlans_work_or_the_kernel_lacks_them() {
             assert!(blue.reaches("10.88.0.1"), "the gateway answers in the VLAN");
         } else {
             outcome.fails(106, &["vlan", "BRIDGE_VLAN_FILTERING"]);
-            nothing_stays(&before, &blue, "after the failed ADD");
+            assert_eq!(host.link_names(), before.0, "after the failed ADD");
+            before.1.assert_same(&blue.snapshot(), "after the failed ADD, in the pod");
         }
     }
 }

@@ -7,6 +7,7 @@ mod harness;
 
 use harness::call::Plugin;
 use harness::config::{self, bridge, dual_stack};
+use harness::killed::killed_add;
 use harness::refusal::{CHECK_FAILED, KERNEL_REFUSED};
 use harness::snapshot::nothing_stays;
 use harness::{Host, Pod};
@@ -88,23 +89,23 @@ fn ports_carry_what_is_asked_for() {
         ),
         (None, json!({"vlanTrunk": many}), &odd),
     ];
+    let host = Host::new();
+    let pod = host.pod("blue");
     for (default, keys, carried) in rows {
-        let host = Host::new();
         if let Some(default) = default {
             let kind = format!("type bridge vlan_filtering 1 vlan_default_pvid {default}");
             host.run(&format!("ip link add br0 {kind}"));
         }
-        let pod = host.pod("blue");
         let call = pod.call(BRIDGE, &bridge(keys.clone()));
-        let empty = pod.snapshot();
         let result = call.add();
         assert_eq!(vlans(&host, port_of(&result)), *carried, "{keys} with VLAN {default:?} before");
         let about = host.json("ip -j -d link show br0");
         assert_eq!(about[0]["linkinfo"]["info_data"]["vlan_filtering"], 1, "{keys}");
         call.check(&result).silence();
         call.del();
-        empty.assert_same(&pod.snapshot(), "after DEL");
-        assert_eq!(host.snapshot().links(), ["br0", "lo"], "after DEL of {keys}");
+        assert_eq!(pod.link_names(), ["lo"], "in the pod after DEL of {keys}");
+        assert_eq!(host.link_names(), ["lo", "br0"], "after DEL of {keys}");
+        host.run("ip link del br0");
     }
 }
 
@@ -266,10 +267,10 @@ fn check_notices() {
         ("ip addr del 10.88.0.1/24 dev br0.100", &["br0.100", "10.88.0.1"]),
         ("ip link set br0 type bridge vlan_filtering 0", &["br0", "VLAN"]),
     ];
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let call = pod.call(BRIDGE, &dual_stack(trunk));
     for (spoil, words) in rows {
-        let host = Host::new();
-        let pod = host.pod("blue");
-        let call = pod.call(BRIDGE, &dual_stack(trunk.clone()));
         let result = call.add();
         call.check(&result).silence();
         let (port, gateway) = (port_of(&result), other_end(&host, "br0.100"));
@@ -280,6 +281,9 @@ fn check_notices() {
         assert_ne!(outcome.status, Some(0), "CHECK notices nothing after: {spoil}");
         outcome.fails_with(&[CHECK_FAILED], &words);
         call.del();
+        for shared in host.link_names().iter().filter(|name| name.starts_with("br0")) {
+            host.run(&format!("ip link del {shared}"));
+        }
     }
 }
 
@@ -307,5 +311,27 @@ fn a_failed_add_leaves_nothing() {
             call.check(&result).silence();
             assert!(green.reaches("10.88.0.1") && green.reaches("fd00:88::1"));
         }
+    }
+}
+
+/// An ADD killed at any request leaves nothing that the next one does not put right.
+#[test]
+fn a_killed_add_is_put_right() {
+    let mut nth = 1;
+    loop {
+        let host = Host::new();
+        let pod = host.pod("blue");
+        let call = pod.call(BRIDGE, &dual_stack(json!({"vlan": 100})));
+        // The lease and what the plan asks of the kernel come before the first thing is made.
+        if !killed_add(&host, &call, BRIDGE, "sendto", nth) {
+            assert!(nth > 10, "ADD ended before its request number {nth}");
+            return;
+        }
+        call.del();
+        assert_eq!(pod.link_names(), ["lo"], "killed at request {nth}, then removed");
+        let result = call.add();
+        assert!(pod.reaches("10.88.0.1") && pod.reaches("fd00:88::1"), "killed at request {nth}");
+        call.check(&result).silence();
+        nth += 1;
     }
 }
