@@ -22,6 +22,7 @@ pub mod masquerade;
 pub mod netlink;
 pub mod netns;
 pub mod nft;
+pub mod packet;
 pub mod port;
 pub mod port_isolation;
 pub mod portmap;
