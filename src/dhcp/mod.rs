@@ -5,5 +5,8 @@
 //! [`keeping`] carries it out on an interface, in one thread for each lease.
 
 pub mod gob;
+pub mod machine;
 pub mod message;
 pub mod rpc;
+pub mod settings;
+pub mod terms;
