@@ -288,7 +288,9 @@ impl Machine {
         message.options.retain(|(code, _)| *code == option::CLIENT_ID);
         let Some(server) = terms.server() else { return Vec::new() };
         message.set(option::SERVER, server.octets());
-        vec![Deed::Send(message, To::Server(server))]
+        // Not from the address to the server: the kernel would have to ask for the server's hardware
+        // address first, and the link may be gone by then.
+        vec![Deed::Send(message, To::Everybody)]
     }
 
     /// Begins to seek a lease.

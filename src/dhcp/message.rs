@@ -286,8 +286,9 @@ fn read_claim(bytes: &[u8]) -> Option<Heard> {
     Some(Heard::Claim(address, Mac(source_hardware_addr.0)))
 }
 
-/// The frame that carries a client's message to everybody.
-pub fn broadcast_frame(message: &Message, from: Ipv4Addr) -> Vec<u8> {
+/// The frame that carries a client's message to everybody, from the address that the client has.
+pub fn broadcast_frame(message: &Message) -> Vec<u8> {
+    let from = message.client;
     let payload = message.to_bytes();
     let udp = UdpRepr { src_port: CLIENT_PORT, dst_port: SERVER_PORT };
     let to = Ipv4Addr::BROADCAST;
@@ -357,9 +358,8 @@ mod tests {
 
     #[test]
     fn a_message_comes_back_out_of_its_frame() {
-        let from = Ipv4Addr::new(10, 9, 0, 5);
-        let frame = broadcast_frame(&message(), from);
-        assert_eq!(read_frame(&frame), Some(Heard::Message(Box::new(message()), from)));
+        let frame = broadcast_frame(&message());
+        assert_eq!(read_frame(&frame), Some(Heard::Message(Box::new(message()), message().client)));
     }
 
     #[test]
@@ -388,7 +388,7 @@ mod tests {
 
     #[test]
     fn damaged_frames_are_passed_over() {
-        let good = broadcast_frame(&message(), Ipv4Addr::UNSPECIFIED);
+        let good = broadcast_frame(&message());
         for cut in 0..good.len() {
             read_frame(&good[..cut]);
         }

@@ -4,9 +4,14 @@
 //! What to send and when is decided by [`machine`], a pure function of time and of what was heard;
 //! [`keeping`] carries it out on an interface, in one thread for each lease.
 
+pub mod clock;
+pub mod daemon;
 pub mod gob;
+pub mod keeping;
 pub mod machine;
 pub mod message;
+pub mod place;
 pub mod rpc;
 pub mod settings;
+pub mod store;
 pub mod terms;

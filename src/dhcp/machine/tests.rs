@@ -265,7 +265,7 @@ fn what_is_held_is_given_back() {
     let mut machine = bound(100);
     let deeds = machine.stop(at(1000));
     let (release, to) = sent(&deeds);
-    assert_eq!((release.kind, to), (Kind::Release, To::Server(SERVER)));
+    assert_eq!((release.kind, to), (Kind::Release, To::Everybody));
     assert_eq!(release.client, ADDRESS);
     assert_eq!(release.option(option::CLIENT_ID).unwrap(), b"\0abc/net/eth0");
     assert_eq!(machine.stop(at(1001)), []);

@@ -1,0 +1,489 @@
+//! One lease at work: a thread that carries out what [`Machine`] says on the interface.
+//!
+//! The thread waits in the daemon's own namespace and keeps no file of the container's while there is
+//! nothing to do, so that it does not keep a dead container's namespace alive.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::clock;
+use super::machine::{Client, Deed, Machine, Timing, To};
+use super::message::{Heard, Message, broadcast_frame, probe_frame, read_frame};
+use super::place::{Place, Site};
+use super::store::{Kept, Store, Subject};
+use super::terms::Terms;
+use crate::engine::journal::boot_id;
+use crate::kernel::Error;
+use crate::kernel::packet::PacketSocket;
+
+/// The stack of a lease's thread, in bytes: it is not deep, and there may be many.
+const STACK: usize = 256 << 10;
+/// How often somebody who waits for a lease looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(100);
+/// No thread sleeps longer than this, in milliseconds, since poll cannot.
+const LONGEST_SLEEP: u128 = 1 << 30;
+
+/// What all leases of a daemon have in common.
+#[derive(Debug, Clone)]
+pub struct Manner {
+    /// Patience.
+    pub timing: Timing,
+    /// Have answers sent to everybody.
+    pub broadcast: bool,
+    /// Where leases are kept.
+    pub store: Store,
+}
+
+/// How far a lease is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Status {
+    /// An address is being sought.
+    Seeking,
+    /// There is one.
+    Held(Terms),
+    /// There is none and will be none.
+    Over(String),
+}
+
+struct Shared {
+    status: Mutex<Status>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, status: Status) {
+        *self.lock() = status;
+        self.changed.notify_all();
+    }
+}
+
+/// A lease, from outside.
+pub struct Lease {
+    /// Whose it is.
+    pub subject: Subject,
+    /// The interface, once it was found.
+    site: Arc<Mutex<Option<Site>>>,
+    shared: Arc<Shared>,
+    wake: UnixStream,
+}
+
+impl Lease {
+    /// Begins to seek an address.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn seek(subject: Subject, manner: &Manner) -> io::Result<Self> {
+        Self::start(subject, manner, None)
+    }
+
+    /// Goes on with a lease of the daemon that ran before.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn resume(kept: &Kept, terms: Terms, manner: &Manner) -> io::Result<Self> {
+        Self::start(kept.subject.clone(), manner, Some((terms, kept.site.clone())))
+    }
+
+    fn start(
+        subject: Subject,
+        manner: &Manner,
+        held: Option<(Terms, Site)>,
+    ) -> io::Result<Self> {
+        let (wake, woken) = UnixStream::pair()?;
+        let status = held.as_ref().map_or(Status::Seeking, |(terms, _)| Status::Held(terms.clone()));
+        let shared = Arc::new(Shared { status: Mutex::new(status), changed: Condvar::new() });
+        let site = Arc::new(Mutex::new(held.as_ref().map(|(_, site)| site.clone())));
+        let keeper = Keeper {
+            id: subject.id(),
+            subject: subject.clone(),
+            manner: manner.clone(),
+            held: None,
+            site: Arc::clone(&site),
+            shared: Arc::clone(&shared),
+            woken,
+            place: None,
+            ear: None,
+            voice: None,
+            is_stripped: false,
+            trouble: None,
+        };
+        thread::Builder::new()
+            .name("lease".into())
+            .stack_size(STACK)
+            .spawn(move || keeper.run(held.map(|(terms, _)| terms)))?;
+        Ok(Self { subject, site, shared, wake })
+    }
+
+    /// How far it is.
+    pub fn status(&self) -> Status {
+        self.shared.lock().clone()
+    }
+
+    /// The interface, once it was found.
+    pub fn site(&self) -> Option<Site> {
+        self.site.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until there is an address, or none will be. `is_wanted` is asked now and then.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn wait(&self, is_wanted: &dyn Fn() -> bool) -> Result<Terms, String> {
+        let mut status = self.shared.lock();
+        loop {
+            match &*status {
+                Status::Held(terms) => return Ok(terms.clone()),
+                Status::Over(why) => return Err(why.clone()),
+                Status::Seeking => {}
+            }
+            let waited = self.shared.changed.wait_timeout(status, LOOK);
+            status = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if *status == Status::Seeking && !is_wanted() {
+                return Err("the plugin that asked has gone".into());
+            }
+        }
+    }
+
+    /// Gives it back, and returns when the server was told.
+    pub fn stop(&self) {
+        // The thread may have ended by itself.
+        let _ = (&self.wake).write_all(b"s");
+        let mut status = self.shared.lock();
+        while !matches!(*status, Status::Over(_)) {
+            let waited = self.shared.changed.wait_timeout(status, LOOK);
+            status = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// The thread's side.
+struct Keeper {
+    id: String,
+    subject: Subject,
+    manner: Manner,
+    held: Option<Terms>,
+    site: Arc<Mutex<Option<Site>>>,
+    shared: Arc<Shared>,
+    woken: UnixStream,
+    place: Option<Place>,
+    ear: Option<PacketSocket>,
+    voice: Option<UdpSocket>,
+    /// The address was taken from the interface and no other has come yet.
+    is_stripped: bool,
+    /// What went wrong last in sending.
+    trouble: Option<String>,
+}
+
+impl Drop for Keeper {
+    /// Nobody waits for ever for a thread that is gone, whatever the reason.
+    fn drop(&mut self) {
+        let mut status = self.shared.lock();
+        if !matches!(*status, Status::Over(_)) {
+            *status = Status::Over("the daemon failed; its log says how".into());
+        }
+        drop(status);
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Keeper {
+    fn run(mut self, resumed: Option<Terms>) {
+        if let Err(why) = self.work(resumed) {
+            log::warn!("{}: {why}", self.id);
+            self.manner.store.remove(&self.id);
+            self.shared.set(Status::Over(why));
+        }
+    }
+
+    fn work(&mut self, resumed: Option<Terms>) -> Result<(), String> {
+        let client = |mac, keeper: &Self| Client {
+            mac,
+            id: keeper.id.clone().into_bytes(),
+            options: keeper.subject.options.clone(),
+            broadcast: keeper.manner.broadcast,
+            timing: keeper.manner.timing,
+        };
+        let mut machine = match resumed {
+            Some(terms) => {
+                let site = self.place()?.site();
+                log::info!("{}: going on with {}", self.id, terms.address());
+                self.held = Some(terms.clone());
+                Machine::resume(client(site.mac, self), terms, seed(), clock::now())
+            }
+            None => {
+                log::info!("{}: seeking a lease", self.id);
+                let place = self.place()?;
+                place.bring_up().map_err(|error| error.to_string())?;
+                let mac = place.site().mac;
+                self.listen()?;
+                let (machine, deeds) =
+                    Machine::seek(client(mac, self), seed(), clock::now());
+                self.carry_out(deeds);
+                machine
+            }
+        };
+        self.rest(&machine);
+        while !machine.is_over() {
+            let stop = self.sleep(machine.wake()).map_err(|error| error.to_string())?;
+            if stop {
+                let deeds = machine.stop(clock::now());
+                if !deeds.is_empty() {
+                    log::info!("{}: giving the lease back", self.id);
+                }
+                self.held = None;
+                self.carry_out(deeds);
+                self.manner.store.remove(&self.id);
+                self.shared.set(Status::Over("the lease was given back".into()));
+                return Ok(());
+            }
+            self.hear(&mut machine);
+            if machine.wake().is_some_and(|wake| wake <= clock::now()) {
+                self.place()?;
+                let deeds = machine.tick(clock::now());
+                self.carry_out(deeds);
+            }
+            self.rest(&machine);
+        }
+        Ok(())
+    }
+
+    /// The interface, found anew unless it is at hand. A site that is known must be the same.
+    fn place(&mut self) -> Result<&mut Place, String> {
+        let gone = || {
+            format!(
+                "interface {} is not in {}; nothing is left to keep a lease for",
+                self.subject.ifname,
+                self.subject.netns.display()
+            )
+        };
+        let found = Place::find(&self.subject.netns, &self.subject.ifname);
+        let found = found.map_err(|error| error.to_string())?.ok_or_else(gone)?;
+        let site = found.site();
+        let mut known = self.site.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*known {
+            Some(known) if (known.namespace, known.index) != (site.namespace, site.index) => {
+                return Err(gone());
+            }
+            _ => *known = Some(site),
+        }
+        drop(known);
+        Ok(self.place.insert(found))
+    }
+
+    /// Lets go of everything that is needed only for talking.
+    fn rest(&mut self, machine: &Machine) {
+        if !machine.is_talking() {
+            self.ear = None;
+            self.voice = None;
+            self.place = None;
+        }
+    }
+
+    /// Waits until the time has come, a frame was heard, or somebody wants something; says whether
+    /// it is to stop.
+    fn sleep(&mut self, until: Option<Duration>) -> Result<bool, Error> {
+        let timeout = match until {
+            None => PollTimeout::NONE,
+            Some(until) => {
+                let left = until.saturating_sub(clock::now()).as_micros().div_ceil(1000);
+                let left = i32::try_from(left.min(LONGEST_SLEEP)).unwrap_or(i32::MAX);
+                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+            }
+        };
+        let mut waiting = vec![PollFd::new(self.woken.as_fd(), PollFlags::POLLIN)];
+        if let Some(ear) = &self.ear {
+            waiting.push(PollFd::new(ear.as_fd(), PollFlags::POLLIN));
+        }
+        match poll(&mut waiting, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Error::Socket { doing: "wait for a frame", errno }),
+        }
+        let is_woken = waiting.first().and_then(PollFd::any).unwrap_or(false);
+        drop(waiting);
+        if !is_woken {
+            return Ok(false);
+        }
+        let mut word = [0];
+        // The other end is closed when nobody knows of the lease any more.
+        let read = self.woken.read(&mut word);
+        Ok(!matches!(read, Ok(1)) || word == *b"s")
+    }
+
+    fn hear(&mut self, machine: &mut Machine) {
+        let mut buffer = [0; 2048];
+        loop {
+            let heard = match self.ear.as_ref().map(|ear| ear.receive(&mut buffer)) {
+                Some(Ok(Some(frame))) => read_frame(frame),
+                Some(Err(error)) => {
+                    self.trouble = Some(error.to_string());
+                    continue;
+                }
+                _ => return,
+            };
+            let now = clock::now();
+            let deeds = match heard {
+                Some(Heard::Message(message, from)) => machine.hear(&message, from, now),
+                Some(Heard::Claim(address, mac)) => machine.hear_claim(address, mac, now),
+                None => continue,
+            };
+            self.carry_out(deeds);
+        }
+    }
+
+    fn carry_out(&mut self, deeds: Vec<Deed>) {
+        for deed in deeds {
+            match deed {
+                Deed::Send(message, to) => self.send(&message, to),
+                Deed::Probe(address) => self.probe(address),
+                Deed::Hold(terms) => self.hold(terms),
+                Deed::Revoked => {
+                    log::warn!("{}: the server wants the address back", self.id);
+                    self.manner.store.remove(&self.id);
+                    self.shared.set(Status::Seeking);
+                    self.give_up();
+                }
+                Deed::Over(why) => self.end(why),
+            }
+        }
+    }
+
+    fn send(&mut self, message: &Message, to: To) {
+        let id = self.id.clone();
+        log::debug!("{id}: sending {} to {to:?}", message.kind);
+        if let To::Server(server) = to {
+            match self.speak(message, server) {
+                Ok(()) => return,
+                Err(error) => log::debug!("{id}: {error}; asking everybody instead"),
+            }
+        }
+        let sent = self.listen().and_then(|ear| {
+            ear.send(&broadcast_frame(message)).map_err(|error| error.to_string())
+        });
+        self.note(sent);
+    }
+
+    /// From the leased address to the server. The answer is heard by the packet socket as well; the
+    /// other is kept open so that the kernel does not say that nobody is there.
+    fn speak(&mut self, message: &Message, server: Ipv4Addr) -> Result<(), String> {
+        self.listen()?;
+        if self.voice.is_none() {
+            let terms = self.held.clone().ok_or("no address yet")?;
+            let socket = self.place()?.speak(&terms, server).map_err(|error| error.to_string())?;
+            self.voice = Some(socket);
+        }
+        let voice = self.voice.as_ref().ok_or("no socket")?;
+        voice.send(&message.to_bytes()).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn probe(&mut self, address: Ipv4Addr) {
+        let sent = self.place().map(|place| place.site().mac).and_then(|mac| {
+            let ear = self.listen()?;
+            ear.send(&probe_frame(address, mac)).map_err(|error| error.to_string())
+        });
+        self.note(sent);
+    }
+
+    fn listen(&mut self) -> Result<&PacketSocket, String> {
+        if self.ear.is_none() {
+            let place = self.place()?;
+            let ear = place.listen().map_err(|error| error.to_string())?;
+            self.ear = Some(ear);
+        }
+        self.ear.as_ref().ok_or_else(|| "no socket".into())
+    }
+
+    fn note(&mut self, sent: Result<(), String>) {
+        if let Err(error) = sent {
+            log::debug!("{}: {error}", self.id);
+            self.trouble = Some(error);
+        }
+    }
+
+    /// A new lease or the old one for longer. Before the first answer the interface is the plugin's.
+    fn hold(&mut self, terms: Terms) {
+        let old = self.held.replace(terms.clone());
+        match terms.expiry() {
+            Some(expiry) => log::info!(
+                "{}: has {} for {} s",
+                self.id,
+                terms.address(),
+                expiry.saturating_sub(clock::now()).as_secs()
+            ),
+            None => log::info!("{}: has {} for ever", self.id, terms.address()),
+        }
+        let site = self.site.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(site) = site {
+            let kept = Kept::new(&self.subject, &site, &terms, boot_id());
+            if let Err(error) = self.manner.store.save(&kept) {
+                log::error!("{}: the lease will not outlive the daemon: {error}", self.id);
+            }
+        }
+        if let Some(old) = old {
+            let priority = self.subject.priority;
+            let anew = std::mem::take(&mut self.is_stripped);
+            match self.place() {
+                Ok(place) => {
+                    if let Err(error) = place.follow(&old, &terms, priority, anew) {
+                        log::error!("{}: the interface does not follow: {error}", self.id);
+                    }
+                }
+                Err(error) => log::error!("{}: {error}", self.id),
+            }
+        }
+        self.shared.set(Status::Held(terms));
+    }
+
+    /// Takes a held address away from the interface, which keeps the routes of its lease in mind.
+    fn give_up(&mut self) {
+        let Some(terms) = self.held.clone() else { return };
+        self.is_stripped = true;
+        let id = self.id.clone();
+        let done = self.place().and_then(|place| {
+            place.give_up(&terms).map_err(|error| error.to_string())
+        });
+        if let Err(error) = done {
+            log::error!("{id}: the address stays: {error}");
+        }
+    }
+
+    /// There is no lease any more.
+    fn end(&mut self, mut why: String) {
+        if let Some(trouble) = &self.trouble {
+            why.push_str("; last trouble: ");
+            why.push_str(trouble);
+        }
+        log::warn!("{}: {why}", self.id);
+        self.manner.store.remove(&self.id);
+        if self.held.is_some() {
+            log::warn!("{}: taking {} down", self.id, self.subject.ifname);
+            self.give_up();
+            self.held = None;
+            let id = self.id.clone();
+            let down = self.place().and_then(|place| {
+                place.bring_down().map_err(|error| error.to_string())
+            });
+            if let Err(error) = down {
+                log::error!("{id}: {error}");
+            }
+        }
+        self.shared.set(Status::Over(why));
+    }
+}
+
+/// A number that differs from one lease to the next.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
