@@ -117,7 +117,9 @@ fn options(flags: &[String]) -> Result<(Options, String), FlagError> {
             continue;
         }
         let mut value = || {
-            given.clone().or_else(|| words.next().cloned())
+            given
+                .clone()
+                .or_else(|| words.next().cloned())
                 .ok_or_else(|| FlagError::NoValue(name.to_owned()))
         };
         match name {

@@ -96,13 +96,10 @@ impl Lease {
         Self::start(kept.subject.clone(), manner, Some((terms, kept.site.clone())))
     }
 
-    fn start(
-        subject: Subject,
-        manner: &Manner,
-        held: Option<(Terms, Site)>,
-    ) -> io::Result<Self> {
+    fn start(subject: Subject, manner: &Manner, held: Option<(Terms, Site)>) -> io::Result<Self> {
         let (wake, woken) = UnixStream::pair()?;
-        let status = held.as_ref().map_or(Status::Seeking, |(terms, _)| Status::Held(terms.clone()));
+        let status =
+            held.as_ref().map_or(Status::Seeking, |(terms, _)| Status::Held(terms.clone()));
         let shared = Arc::new(Shared { status: Mutex::new(status), changed: Condvar::new() });
         let site = Arc::new(Mutex::new(held.as_ref().map(|(_, site)| site.clone())));
         let keeper = Keeper {
@@ -228,8 +225,7 @@ impl Keeper {
                 place.bring_up().map_err(|error| error.to_string())?;
                 let mac = place.site().mac;
                 self.listen()?;
-                let (machine, deeds) =
-                    Machine::seek(client(mac, self), seed(), clock::now());
+                let (machine, deeds) = Machine::seek(client(mac, self), seed(), clock::now());
                 self.carry_out(deeds);
                 machine
             }
@@ -368,9 +364,9 @@ impl Keeper {
                 Err(error) => log::debug!("{id}: {error}; asking everybody instead"),
             }
         }
-        let sent = self.listen().and_then(|ear| {
-            ear.send(&broadcast_frame(message)).map_err(|error| error.to_string())
-        });
+        let sent = self
+            .listen()
+            .and_then(|ear| ear.send(&broadcast_frame(message)).map_err(|error| error.to_string()));
         self.note(sent);
     }
 
@@ -450,9 +446,8 @@ impl Keeper {
         let Some(terms) = self.held.clone() else { return };
         self.is_stripped = true;
         let id = self.id.clone();
-        let done = self.place().and_then(|place| {
-            place.give_up(&terms).map_err(|error| error.to_string())
-        });
+        let done =
+            self.place().and_then(|place| place.give_up(&terms).map_err(|error| error.to_string()));
         if let Err(error) = done {
             log::error!("{id}: the address stays: {error}");
         }
@@ -471,9 +466,9 @@ impl Keeper {
             self.give_up();
             self.held = None;
             let id = self.id.clone();
-            let down = self.place().and_then(|place| {
-                place.bring_down().map_err(|error| error.to_string())
-            });
+            let down = self
+                .place()
+                .and_then(|place| place.bring_down().map_err(|error| error.to_string()));
             if let Err(error) = down {
                 log::error!("{id}: {error}");
             }

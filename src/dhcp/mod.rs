@@ -4,6 +4,7 @@
 //! What to send and when is decided by [`machine`], a pure function of time and of what was heard;
 //! [`keeping`] carries it out on an interface, in one thread for each lease.
 
+pub mod asking;
 pub mod clock;
 pub mod daemon;
 pub mod gob;

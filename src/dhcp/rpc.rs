@@ -184,7 +184,8 @@ impl Answer {
                 named("Scope", number(route.scope.map(u32::from))),
             ])
         });
-        let texts = |texts: &[String]| Value::List(texts.iter().cloned().map(Value::Text).collect());
+        let texts =
+            |texts: &[String]| Value::List(texts.iter().cloned().map(Value::Text).collect());
         let dns = Value::Struct(vec![
             named("Nameservers", texts(&self.dns.nameservers)),
             named("Domain", Value::Text(self.dns.domain.clone())),
@@ -279,10 +280,7 @@ fn network(value: Option<&Value>) -> Result<IpNetwork, Error> {
         IpAddr::V4(mask) => u32::from(mask).leading_ones(),
         IpAddr::V6(mask) => u128::from(mask).leading_ones(),
     };
-    u8::try_from(prefix)
-        .ok()
-        .and_then(|prefix| IpNetwork::new(ip, prefix).ok())
-        .ok_or_else(wrong)
+    u8::try_from(prefix).ok().and_then(|prefix| IpNetwork::new(ip, prefix).ok()).ok_or_else(wrong)
 }
 
 /// The plugin's end of a connection.

@@ -113,7 +113,12 @@ impl Settings {
             })?),
         };
         let socket = section.daemon_socket_path.filter(|path| !path.is_empty());
-        Ok(Self { socket: socket.map_or(SOCKET.into(), PathBuf::from), priority, provide, requests })
+        Ok(Self {
+            socket: socket.map_or(SOCKET.into(), PathBuf::from),
+            priority,
+            provide,
+            requests,
+        })
     }
 
     /// The options that go along with every message, given CNI_ARGS as written. Of one that is given

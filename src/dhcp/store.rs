@@ -170,9 +170,7 @@ mod hex {
 
     pub(super) fn read(text: &str) -> Option<Vec<u8>> {
         let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        let byte = |pair: &[u8; 2]| {
-            u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()
-        };
+        let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
         rest.is_empty().then(|| pairs.iter().map(byte).collect())?
     }
 
@@ -203,9 +201,8 @@ mod hex_options {
         from: D,
     ) -> Result<Vec<(u8, Vec<u8>)>, D::Error> {
         let list = Vec::<(u8, String)>::deserialize(from)?;
-        let bytes = |text: &str| {
-            hex::read(text).ok_or_else(|| D::Error::custom("no hexadecimal digits"))
-        };
+        let bytes =
+            |text: &str| hex::read(text).ok_or_else(|| D::Error::custom("no hexadecimal digits"));
         list.into_iter().map(|(code, text)| Ok((code, bytes(&text)?))).collect()
     }
 }

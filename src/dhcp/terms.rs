@@ -186,10 +186,8 @@ mod tests {
 
     fn routes(options: &[(u8, &[u8])]) -> Vec<String> {
         let list = terms(options).routes(None).into_iter();
-        list.map(|route| {
-            format!("{} via {} scope {:?}", route.dst, route.gw.unwrap(), route.scope)
-        })
-        .collect()
+        list.map(|route| format!("{} via {} scope {:?}", route.dst, route.gw.unwrap(), route.scope))
+            .collect()
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! Address sources: host-local in this process, any other as a foreign plugin.
+//! Address sources: host-local in this process, dhcp by its daemon, any other as a foreign plugin.
 
 pub mod host_local;
 
 use std::path::PathBuf;
 
 use crate::delegate;
+use crate::dhcp::asking::{self, Dhcp};
 use crate::engine::Owner;
 use crate::engine::node::LeaseKeeper;
 use crate::protocol::request::Request;
@@ -32,6 +33,9 @@ pub enum Error {
     /// host-local failed.
     #[error(transparent)]
     HostLocal(#[from] host_local::Error),
+    /// The dhcp daemon could not be asked, or refused.
+    #[error(transparent)]
+    Dhcp(#[from] asking::Error),
     /// A foreign plugin failed.
     #[error(transparent)]
     Delegate(#[from] delegate::Error),
@@ -58,6 +62,8 @@ pub enum Error {
 pub enum Source {
     /// In this process.
     HostLocal(HostLocal),
+    /// By the dhcp daemon.
+    Dhcp(Dhcp),
     /// A program found on CNI_PATH.
     Foreign {
         /// Its type.
@@ -70,6 +76,7 @@ pub enum Source {
 }
 
 const HOST_LOCAL: &str = "host-local";
+const DHCP: &str = "dhcp";
 
 impl Source {
     /// The source that a configuration names; `None` when it has no `ipam` section.
@@ -85,6 +92,9 @@ impl Source {
                 .map(|source| Some(Self::HostLocal(source)))
                 .map_err(Error::from);
         }
+        if name == DHCP {
+            return Ok(Some(Self::Dhcp(Dhcp::of(request)?)));
+        }
         names::plugin_type(name).map_err(|error| Error::Type(error.to_string()))?;
         Ok(Some(Self::Foreign {
             name: name.to_owned(),
@@ -97,14 +107,32 @@ impl Source {
     pub fn name(&self) -> &str {
         match self {
             Self::HostLocal(_) => HOST_LOCAL,
+            Self::Dhcp(_) => DHCP,
             Self::Foreign { name, .. } => name,
+        }
+    }
+
+    /// Whether the container's interface must be there, and up, before addresses can be leased.
+    pub fn needs_link(&self) -> bool {
+        matches!(self, Self::Dhcp(_))
+    }
+
+    /// Whether it can be asked at all, before anything is made.
+    ///
+    /// # Errors
+    /// That the dhcp daemon cannot be reached.
+    pub fn reach(&self) -> Result<(), Error> {
+        match self {
+            Self::Dhcp(source) => Ok(source.reach()?),
+            Self::HostLocal(_) | Self::Foreign { .. } => Ok(()),
         }
     }
 
     /// Leases addresses. `abandoned` tells whether a lease's holder provably is nobody any more.
     ///
     /// # Errors
-    /// [`host_local::Error`], or the foreign plugin's error, whose DEL has been called then.
+    /// [`host_local::Error`], what the dhcp daemon says, or the foreign plugin's error, whose DEL has
+    /// been called then.
     pub fn lease(
         &self,
         owner: &Owner,
@@ -118,6 +146,15 @@ impl Source {
                     ips: leased.ips,
                     routes: leased.routes,
                     dns: leased.dns,
+                })
+            }
+            Self::Dhcp(source) => {
+                let answer = source.lease()?;
+                Ok(Leased {
+                    source: DHCP.into(),
+                    ips: answer.ips,
+                    routes: answer.routes,
+                    dns: answer.dns,
                 })
             }
             Self::Foreign { name, program, stdin } => {
@@ -139,7 +176,7 @@ impl Source {
     /// What [`Self::lease`] would hand out, writing nothing.
     ///
     /// # Errors
-    /// [`Error::Unknown`] for a foreign plugin; else as `lease`.
+    /// [`Error::Unknown`] for dhcp and foreign plugins; else as `lease`.
     pub fn preview(&self, owner: &Owner) -> Result<Leased, Error> {
         match self {
             Self::HostLocal(source) => {
@@ -151,7 +188,7 @@ impl Source {
                     dns: leased.dns,
                 })
             }
-            Self::Foreign { name, .. } => Err(Error::Unknown(name.clone())),
+            Self::Dhcp(_) | Self::Foreign { .. } => Err(Error::Unknown(self.name().to_owned())),
         }
     }
 
@@ -162,6 +199,7 @@ impl Source {
     pub fn release(&self, owner: &Owner) -> Result<(), Error> {
         match self {
             Self::HostLocal(source) => Ok(source.release(holder(owner)).map(drop)?),
+            Self::Dhcp(source) => Ok(source.release()?),
             Self::Foreign { program, stdin, .. } => Ok(delegate::del(program, stdin)?),
         }
     }
@@ -173,6 +211,7 @@ impl Source {
     pub fn check(&self, owner: &Owner) -> Result<(), Error> {
         match self {
             Self::HostLocal(source) => Ok(source.check(holder(owner))?),
+            Self::Dhcp(source) => Ok(source.check()?),
             Self::Foreign { program, stdin, .. } => Ok(delegate::check(program, stdin)?),
         }
     }
@@ -184,11 +223,13 @@ impl Source {
     pub fn retain(&self, valid: &dyn Fn(Holder<'_>) -> bool) -> Result<(), Error> {
         match self {
             Self::HostLocal(source) => Ok(source.retain(valid).map(drop)?),
+            Self::Dhcp(source) => Ok(source.retain()?),
             Self::Foreign { program, stdin, .. } => Ok(delegate::gc(program, stdin)?),
         }
     }
 
-    /// Whether there is an address left to hand out (STATUS); leases that ADD would reclaim since
+    /// Whether there is an address left to hand out (STATUS), as far as can be known without asking
+    /// for one; leases that ADD would reclaim since
     /// they are `abandoned` count as free.
     ///
     /// # Errors
@@ -196,6 +237,7 @@ impl Source {
     pub fn room(&self, abandoned: &mut dyn FnMut(Holder<'_>) -> bool) -> Result<(), Error> {
         match self {
             Self::HostLocal(source) => Ok(source.room_after_reclaim(abandoned)?),
+            Self::Dhcp(source) => Ok(source.reach()?),
             Self::Foreign { program, stdin, .. } => Ok(delegate::status(program, stdin)?),
         }
     }

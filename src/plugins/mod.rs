@@ -9,6 +9,7 @@ pub mod call;
 pub mod chain;
 mod collect;
 mod detach;
+pub mod dhcp;
 pub mod error;
 pub mod firewall;
 pub mod host_local;
@@ -195,9 +196,10 @@ where
 }
 
 /// Every plugin type that this program answers to.
-pub static TYPES: [Type; 7] = [
+pub static TYPES: [Type; 8] = [
     of::<bridge::Bridge>(),
     of::<host_local::HostLocalPlugin>(),
+    of::<dhcp::DhcpPlugin>(),
     of::<loopback::Loopback>(),
     of::<portmap::Portmap>(),
     of::<firewall::Firewall>(),

@@ -45,8 +45,17 @@ pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 const PLUGINS: &str = "/run/cni-test";
 
 /// The plugin types that the causeway binary answers to by the name it is called by.
-const TYPES: [&str; 8] =
-    ["causeway", "bridge", "host-local", "loopback", "portmap", "firewall", "tuning", "sbr"];
+const TYPES: [&str; 9] = [
+    "causeway",
+    "bridge",
+    "host-local",
+    "dhcp",
+    "loopback",
+    "portmap",
+    "firewall",
+    "tuning",
+    "sbr",
+];
 
 /// Whether the binaries under test are the reference plugins themselves.
 pub fn testing_reference() -> bool {
@@ -287,9 +296,17 @@ fn lay_out_plugins() {
             }
         }
     }
-    for name in
-        ["bridge", "host-local", "loopback", "portmap", "firewall", "bandwidth", "tuning", "sbr"]
-    {
+    for name in [
+        "bridge",
+        "host-local",
+        "dhcp",
+        "loopback",
+        "portmap",
+        "firewall",
+        "bandwidth",
+        "tuning",
+        "sbr",
+    ] {
         link("reference", name, &Path::new(REFERENCE_DIR).join(name));
     }
 }

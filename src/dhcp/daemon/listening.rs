@@ -30,8 +30,7 @@ impl Listening {
             let path = address.as_ref().and_then(|address| address.as_pathname()).unwrap_or(path);
             return Ok(Self { path: path.to_owned(), listener, is_ours: false });
         }
-        let failed =
-            |doing| move |source| Error::File { path: path.to_owned(), doing, source };
+        let failed = |doing| move |source| Error::File { path: path.to_owned(), doing, source };
         if let Some(directory) = path.parent() {
             DirBuilder::new()
                 .recursive(true)
@@ -97,7 +96,10 @@ fn activated() -> Result<Option<UnixListener>, Error> {
         None | Some(0) => Ok(None),
         Some(1) => {
             let socket = raw::inherited(FIRST).map_err(|errno| {
-                Error::Activation(format!("LISTEN_FDS is 1, but there is no socket: {}", errno.desc()))
+                Error::Activation(format!(
+                    "LISTEN_FDS is 1, but there is no socket: {}",
+                    errno.desc()
+                ))
             })?;
             Ok(Some(UnixListener::from(socket)))
         }

@@ -72,7 +72,8 @@ impl Table {
     /// The lease of a subject: the one that there is, if it is for the same interface, or a new one.
     fn lease(&self, subject: Subject) -> Result<Arc<Lease>, String> {
         let id = subject.id();
-        let place = Place::find(&subject.netns, &subject.ifname).map_err(|error| error.to_string())?;
+        let place =
+            Place::find(&subject.netns, &subject.ifname).map_err(|error| error.to_string())?;
         let site = place.map(|place| place.site()).ok_or_else(|| {
             format!("interface {} is not in {}", subject.ifname, subject.netns.display())
         })?;

@@ -62,7 +62,9 @@ impl Tally {
                 format!("the DHCP server hands out {address}, which {mac} has")
             }
             None if self.naks > 0 => "the DHCP server refuses".to_owned(),
-            None if self.offers > 0 => "the DHCP server offers an address but does not lend it".into(),
+            None if self.offers > 0 => {
+                "the DHCP server offers an address but does not lend it".into()
+            }
             None => "no DHCP server answers".to_owned(),
         };
         let _ = write!(text, ": in {} s sent {} DISCOVER", seconds(after), self.discovers);

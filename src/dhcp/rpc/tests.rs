@@ -46,7 +46,8 @@ fn reply(bytes: &'static [u8], method: &str) -> Result<Answer, Error> {
 
 #[test]
 fn requests_of_both_releases_are_read() {
-    let allocate = [captured!("1.1.1-allocate.request").as_slice(), captured!("1.9.1-allocate.request")];
+    let allocate =
+        [captured!("1.1.1-allocate.request").as_slice(), captured!("1.9.1-allocate.request")];
     for bytes in allocate {
         let call = request(bytes);
         assert_eq!(call.method, ALLOCATE);
@@ -59,7 +60,8 @@ fn requests_of_both_releases_are_read() {
         assert_eq!(args.path, "/usr/lib/cni");
         assert!(args.stdin.starts_with(b"{\"cniVersion\":\"1.0.0\",\"name\":\"net\""));
     }
-    let release = [captured!("1.1.1-release.request").as_slice(), captured!("1.9.1-release.request")];
+    let release =
+        [captured!("1.1.1-release.request").as_slice(), captured!("1.9.1-release.request")];
     for bytes in release {
         assert_eq!(request(bytes).method, RELEASE);
     }
@@ -162,9 +164,7 @@ fn addresses_of_go_may_be_long() {
     assert_eq!(address(&long), Some("10.0.0.1".parse().unwrap()));
     let mut mask = vec![0xff; 12];
     mask.extend([255, 255, 0, 0]);
-    let net = Value::Struct(vec![
-        ("IP".into(), Value::Bytes(long)),
-        ("Mask".into(), Value::Bytes(mask)),
-    ]);
+    let net =
+        Value::Struct(vec![("IP".into(), Value::Bytes(long)), ("Mask".into(), Value::Bytes(mask))]);
     assert_eq!(network(Some(&net)).unwrap(), "10.0.0.1/16".parse().unwrap());
 }
