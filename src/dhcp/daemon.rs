@@ -85,7 +85,11 @@ pub fn run(options: &Options) -> Result<(), Error> {
 
     let pidfile = options.pidfile.as_deref().map(Pidfile::write).transpose()?;
     let listening = Listening::open(&prefixed(&options.host_prefix, &options.socket))?;
-    let store = Store::at(&prefixed(&options.host_prefix, &options.leases));
+    let leases = prefixed(&options.host_prefix, &options.leases);
+    let store = Store::at(&leases);
+    if let Err(error) = store.prepare() {
+        log::error!("{}: leases will not outlive the daemon: {error}", leases.display());
+    }
     let manner = Manner { timing: options.timing, broadcast: options.broadcast, store };
     let table = Arc::new(Table::new(options.host_prefix.clone(), manner));
     table.resume();

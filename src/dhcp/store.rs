@@ -110,12 +110,20 @@ impl Store {
         self.directory.join(name + SUFFIX)
     }
 
+    /// Makes the directory, so that one that cannot be made is known of early.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn prepare(&self) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)
+    }
+
     /// Writes a lease.
     ///
     /// # Errors
     /// The disk's.
     pub fn save(&self, kept: &Kept) -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        self.prepare()?;
         let path = self.path(&kept.subject.id());
         let temporary = path.with_extension("new");
         let mut file = fs::OpenOptions::new()

@@ -11,6 +11,8 @@
 pub mod call;
 pub mod chained;
 pub mod config;
+pub mod dhcp;
+pub mod dhcp_server;
 pub mod killed;
 pub mod list;
 pub mod packets;
