@@ -1,7 +1,7 @@
 //! The calls between a plugin and the daemon: Go's net/rpc, gob after an HTTP CONNECT, with the
 //! types of the reference's dhcp.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
@@ -285,7 +285,7 @@ fn network(value: Option<&Value>) -> Result<IpNetwork, Error> {
 
 /// The plugin's end of a connection.
 pub struct Client<S> {
-    decoder: Decoder<S>,
+    decoder: Decoder<BufReader<S>>,
     encoder: Encoder,
     sequence: u64,
 }
@@ -297,6 +297,7 @@ impl<S: Read + Write> Client<S> {
     /// [`Error::Protocol`] when it is no daemon's.
     pub fn open(mut stream: S) -> Result<Self, Error> {
         stream.write_all(CONNECT)?;
+        let mut stream = BufReader::new(stream);
         let head = head(&mut stream)?;
         if !head.contains(CONNECTED) {
             let first = head.lines().next().unwrap_or_default();
@@ -317,7 +318,7 @@ impl<S: Read + Write> Client<S> {
         self.sequence += 1;
         let mut out = self.encoder.encode(Type::Struct(&REQUEST), &request);
         out.extend(self.encoder.encode(Type::Struct(&CMD_ARGS), &args.to_value()));
-        self.decoder.get_mut().write_all(&out)?;
+        self.decoder.get_mut().get_mut().write_all(&out)?;
         let response = self.next()?;
         let body = self.next()?;
         match response.text("Error") {
@@ -335,7 +336,7 @@ impl<S: Read + Write> Client<S> {
 
 /// The daemon's end of a connection.
 pub struct Session<S> {
-    decoder: Decoder<S>,
+    decoder: Decoder<BufReader<S>>,
     encoder: Encoder,
 }
 
@@ -354,18 +355,19 @@ impl<S: Read + Write> Session<S> {
     ///
     /// # Errors
     /// [`Error::Protocol`] when it is no plugin's; it has been told so.
-    pub fn accept(mut stream: S) -> Result<Self, Error> {
+    pub fn accept(stream: S) -> Result<Self, Error> {
+        let mut stream = BufReader::new(stream);
         let head = head(&mut stream)?;
         let first = head.lines().next().unwrap_or_default();
         let mut words = first.split(' ');
         if words.next() != Some("CONNECT") || words.next() != Some("/_goRPC_") {
-            let _ = stream.write_all(
+            let _ = stream.get_mut().write_all(
                 b"HTTP/1.0 405 Method Not Allowed\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\
                   405 must CONNECT\n",
             );
             return Err(Error::Protocol(format!("{first:?} is not how a plugin begins")));
         }
-        stream.write_all(format!("HTTP/1.0 {CONNECTED}\n\n").as_bytes())?;
+        stream.get_mut().write_all(format!("HTTP/1.0 {CONNECTED}\n\n").as_bytes())?;
         Ok(Self { decoder: Decoder::new(stream), encoder: Encoder::default() })
     }
 
@@ -403,17 +405,12 @@ impl<S: Read + Write> Session<S> {
             Ok(Some(answer)) => self.encoder.encode(Type::Struct(&RESULT), &answer.to_value()),
             _ => self.encoder.encode(Type::Struct(&NOTHING), &Value::Struct(Vec::new())),
         });
-        Ok(self.decoder.get_mut().write_all(&out)?)
-    }
-
-    /// The connection itself.
-    pub fn stream(&mut self) -> &mut S {
-        self.decoder.get_mut()
+        Ok(self.decoder.get_mut().get_mut().write_all(&out)?)
     }
 }
 
-/// Everything up to an empty line. Read byte by byte: what follows is gob's.
-fn head(stream: &mut impl Read) -> Result<String, Error> {
+/// Everything up to an empty line; what follows is gob's.
+fn head(stream: &mut BufReader<impl Read>) -> Result<String, Error> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\n\n") && !head.ends_with(b"\r\n\r\n") {

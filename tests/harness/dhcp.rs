@@ -1,5 +1,6 @@
 //! A host with a DHCP server and a daemon that plugins ask.
 
+use std::cell::RefCell;
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -36,7 +37,7 @@ pub fn network() -> Host {
 
 /// A host with a server on the bridge `cni0` and a daemon under test.
 pub struct World {
-    pub daemon: Daemon,
+    daemon: RefCell<Daemon>,
     pub server: DhcpServer,
     pub host: Host,
 }
@@ -50,13 +51,23 @@ impl World {
         let host = network();
         let server = DhcpServer::start(&host, "cni0", manner);
         let daemon = Daemon::start(&host, Plugin::Causeway("dhcp"), flags);
-        Self { daemon, server, host }
+        Self { daemon: RefCell::new(daemon), server, host }
     }
 
-    /// Ends the daemon, by SIGKILL or kindly, and starts another.
-    pub fn restart(&mut self, signal: Signal, flags: &str) {
-        self.daemon.end(signal);
-        self.daemon = Daemon::start(&self.host, Plugin::Causeway("dhcp"), flags);
+    /// Ends the daemon, by SIGKILL or kindly.
+    pub fn end(&self, signal: Signal) -> String {
+        self.daemon.borrow_mut().end(signal)
+    }
+
+    /// Starts another daemon in its place.
+    pub fn start(&self, flags: &str) {
+        let daemon = Daemon::start(&self.host, Plugin::Causeway("dhcp"), flags);
+        *self.daemon.borrow_mut() = daemon;
+    }
+
+    /// What the daemon has said so far.
+    pub fn log(&self) -> String {
+        self.daemon.borrow().log()
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Manner {
     pub ignores_unicast: bool,
     /// Answers no REQUEST.
     pub ignores_requests: bool,
+    /// Hands out what clients say that others have.
+    pub keeps_offering: bool,
     /// Refuses every REQUEST.
     pub refuses: bool,
 }
@@ -53,6 +55,7 @@ impl Default for Manner {
             is_silent: false,
             ignores_unicast: false,
             ignores_requests: false,
+            keeps_offering: false,
             refuses: false,
         }
     }
@@ -205,8 +208,9 @@ impl State {
             manner.pool.contains(&message.client).then_some(message.client)
         } else {
             has.or_else(|| {
-                let is_free =
-                    |one: &&Ipv4Addr| !leased.contains(one) && !self.declined.contains(one);
+                let is_free = |one: &&Ipv4Addr| {
+                    !leased.contains(one) && (manner.keeps_offering || !self.declined.contains(one))
+                };
                 manner.pool.iter().find(is_free).copied()
             })
         };
