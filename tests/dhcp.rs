@@ -38,7 +38,7 @@ fn an_attachment_has_the_servers_address_and_gives_it_back() {
     assert_eq!(request.mac.to_string(), pod.mac("eth0"));
 
     call.del();
-    world.host.wait("the server has its address again", |_| world.server.leases() == 0);
+    world.server.has_all_back();
     let release = &world.server.heard(Kind::Release)[0].message;
     assert_eq!(release.client.to_string(), "10.9.0.5");
     assert_eq!(release.option(option::CLIENT_ID).unwrap(), b"\0id-blue/testnet/eth0");
@@ -90,7 +90,7 @@ fn as_part_of_a_list_in_one_process() {
     assert_eq!(pod.run("sysctl -n net.ipv4.conf.eth0.log_martians").trim(), "1");
     call.check(&result).silence();
     call.del();
-    assert_eq!(world.server.leases(), 0);
+    world.server.has_all_back();
     nothing_stays(&before, &pod, "after DEL");
 }
 
@@ -117,7 +117,7 @@ fn options_are_given_and_asked_for() {
         assert_eq!(message.option(option::REQUEST_LIST).unwrap(), [121, 1]);
     }
     call.del();
-    assert_eq!(world.server.leases(), 0, "the release names the same client");
+    world.server.has_all_back();
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn killed_everywhere(syscall: &str) {
     let mut nth = 1;
     while killed_add(&world.host, &call, BRIDGE, syscall, nth) {
         call.del();
-        world.host.wait("the lease is given back", |_| world.server.leases() == 0);
+        world.server.has_all_back();
         nothing_stays(&before, &pod, &format!("after a kill at {syscall} {nth}"));
         nth += 1;
     }

@@ -94,7 +94,7 @@ fn an_address_that_the_server_takes_back_is_replaced() {
     assert!(pod.reaches("10.9.0.1"));
     call.check(&result).fails(104, &["the lease is now of 10.9.0.50/24, not of 10.9.0.5/24"]);
     call.del();
-    assert_eq!(world.server.leases(), 0);
+    world.server.has_all_back();
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn outlives(signal: Signal) {
     call.check(&result).silence();
     call.del();
     assert_eq!(world.server.heard(Kind::Release).len(), 1);
-    assert_eq!(world.server.leases(), 0);
+    world.server.has_all_back();
     nothing_stays(&before, &pod, "after DEL");
 }
 
@@ -141,12 +141,12 @@ fn a_lease_outlives_a_daemon_that_is_killed() {
 
 #[test]
 fn a_lease_that_ran_out_while_there_was_no_daemon_is_over() {
-    let world = World::new(short(2, 1, 2));
+    let world = World::new(short(3, 2, 3));
     let pod = world.host.pod("blue");
     let call = pod.call(BRIDGE, &by_dhcp(json!({})));
     call.add();
-    world.end(Signal::SIGTERM);
-    std::thread::sleep(std::time::Duration::from_millis(2200));
+    eprintln!("the daemon before said\n{}", world.end(Signal::SIGTERM));
+    std::thread::sleep(std::time::Duration::from_millis(3200));
     assert_eq!(addresses(&pod), ["10.9.0.5/24"]);
     world.start(HASTY);
     world.host.wait("the link is down", |_| !is_up(&pod));

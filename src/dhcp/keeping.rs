@@ -346,9 +346,9 @@ impl Keeper {
                 Deed::Hold(terms) => self.hold(terms),
                 Deed::Revoked => {
                     log::warn!("{}: the server wants the address back", self.id);
-                    self.manner.store.remove(&self.id);
                     self.shared.set(Status::Seeking);
                     self.give_up();
+                    self.manner.store.remove(&self.id);
                 }
                 Deed::Over(why) => self.end(why),
             }
@@ -460,7 +460,6 @@ impl Keeper {
             why.push_str(trouble);
         }
         log::warn!("{}: {why}", self.id);
-        self.manner.store.remove(&self.id);
         if self.held.is_some() {
             log::warn!("{}: taking {} down", self.id, self.subject.ifname);
             self.give_up();
@@ -473,6 +472,8 @@ impl Keeper {
                 log::error!("{id}: {error}");
             }
         }
+        // Last, so that a daemon that is killed meanwhile is followed by one that finishes this.
+        self.manner.store.remove(&self.id);
         self.shared.set(Status::Over(why));
     }
 }

@@ -241,7 +241,7 @@ impl Message {
 pub enum Heard {
     /// A message, and the address that it came from.
     Message(Box<Message>, Ipv4Addr),
-    /// Somebody has an address, or is about to use it.
+    /// Somebody has an address.
     Claim(Ipv4Addr, Mac),
 }
 
@@ -268,22 +268,15 @@ pub fn read_frame(frame: &[u8]) -> Option<Heard> {
 
 fn read_claim(bytes: &[u8]) -> Option<Heard> {
     let packet = ArpPacket::new_checked(bytes).ok()?;
-    let ArpRepr::EthernetIpv4 {
-        operation,
-        source_hardware_addr,
-        source_protocol_addr,
-        target_protocol_addr,
-        ..
-    } = ArpRepr::parse(&packet).ok()?
+    let ArpRepr::EthernetIpv4 { source_hardware_addr, source_protocol_addr, .. } =
+        ArpRepr::parse(&packet).ok()?
     else {
         return None;
     };
-    // A probe comes from no address and asks for one (RFC 5227, section 2.1.1).
-    let address = match operation {
-        ArpOperation::Request if source_protocol_addr.is_unspecified() => target_protocol_addr,
-        _ => source_protocol_addr,
-    };
-    Some(Heard::Claim(address, Mac(source_hardware_addr.0)))
+    // A probe comes from no address (RFC 5227, section 2.1.1). Another client's is no claim: the server
+    // may have offered one address to both, and will give it to one.
+    (!source_protocol_addr.is_unspecified())
+        .then(|| Heard::Claim(source_protocol_addr, Mac(source_hardware_addr.0)))
 }
 
 /// The frame that carries a client's message to everybody, from the address that the client has.
@@ -380,9 +373,12 @@ mod tests {
     }
 
     #[test]
-    fn probes_and_answers_are_claims() {
+    fn who_speaks_from_an_address_claims_it() {
         let address = Ipv4Addr::new(10, 9, 0, 5);
-        let frame = probe_frame(address, MAC);
+        let mut frame = probe_frame(address, MAC);
+        assert_eq!(read_frame(&frame), None, "a probe is a question only");
+        // The sender's address, behind two hardware headers.
+        frame[28..32].copy_from_slice(&address.octets());
         assert_eq!(read_frame(&frame), Some(Heard::Claim(address, MAC)));
     }
 

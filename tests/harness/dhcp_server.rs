@@ -134,6 +134,18 @@ impl DhcpServer {
         self.state.lock().expect("the server").leases.len()
     }
 
+    /// Waits until every address was given back.
+    #[track_caller]
+    pub fn has_all_back(&self) {
+        for _ in 0..500 {
+            if self.leases() == 0 {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("in five seconds the server did not get its addresses back");
+    }
+
     /// Forgets every lease, as a server does that is set up anew.
     pub fn forget(&self) {
         let mut state = self.state.lock().expect("the server");

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::Dice;
 
-/// The first few messages follow each other quickly, as with the reference.
+/// The first message may have come before the link carries any.
+const FIRST: Duration = Duration::from_millis(250);
+/// The next few follow each other quickly, as with the reference.
 const FAST: Duration = Duration::from_secs(2);
-const FAST_COUNT: u32 = 4;
+const FAST_COUNT: u32 = 5;
 /// Then the time doubles, from this one on (RFC 2131, section 4.1).
 const SLOW: Duration = Duration::from_secs(4);
 /// Each is longer or shorter by up to a second, so that clients do not speak all at once.
@@ -27,6 +29,10 @@ impl Delay {
 
     /// The next delay.
     pub fn next(&mut self, dice: &mut Dice) -> Duration {
+        if self.count == 0 {
+            self.count = 1;
+            return FIRST.min(self.most);
+        }
         let base = match self.count.checked_sub(FAST_COUNT) {
             None => FAST,
             Some(slow) => SLOW.saturating_mul(1 << slow.min(16)),
@@ -45,6 +51,7 @@ mod tests {
     fn delays_begin_quickly_and_grow_up_to_the_most() {
         let mut dice = Dice(42);
         let mut delay = Delay::new(Duration::from_secs(20));
+        assert_eq!(delay.next(&mut dice), FIRST);
         for base in [2, 2, 2, 2, 4, 8, 16, 20, 20, 20] {
             let next = delay.next(&mut dice).as_secs_f64();
             assert!((f64::from(base) - next).abs() <= 1.0, "{next} is not about {base}");
