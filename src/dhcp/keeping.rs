@@ -165,6 +165,17 @@ impl Lease {
     }
 }
 
+/// Why a thread goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Woken {
+    /// It is time, or something was heard.
+    ByTime,
+    /// The lease is to be given back.
+    ToStop,
+    /// The daemon ends; the lease stays.
+    ToEnd,
+}
+
 /// The thread's side.
 struct Keeper {
     id: String,
@@ -232,8 +243,11 @@ impl Keeper {
         };
         self.rest(&machine);
         while !machine.is_over() {
-            let stop = self.sleep(machine.wake()).map_err(|error| error.to_string())?;
-            if stop {
+            let woken = self.sleep(machine.wake()).map_err(|error| error.to_string())?;
+            if woken == Woken::ToEnd {
+                return Ok(());
+            }
+            if woken == Woken::ToStop {
                 let deeds = machine.stop(clock::now());
                 if !deeds.is_empty() {
                     log::info!("{}: giving the lease back", self.id);
@@ -246,7 +260,7 @@ impl Keeper {
             }
             self.hear(&mut machine);
             if machine.wake().is_some_and(|wake| wake <= clock::now()) {
-                self.place()?;
+                self.look()?;
                 let deeds = machine.tick(clock::now());
                 self.carry_out(deeds);
             }
@@ -257,25 +271,41 @@ impl Keeper {
 
     /// The interface, found anew unless it is at hand. A site that is known must be the same.
     fn place(&mut self) -> Result<&mut Place, String> {
-        let gone = || {
-            format!(
-                "interface {} is not in {}; nothing is left to keep a lease for",
-                self.subject.ifname,
-                self.subject.netns.display()
-            )
-        };
-        let found = Place::find(&self.subject.netns, &self.subject.ifname);
-        let found = found.map_err(|error| error.to_string())?.ok_or_else(gone)?;
+        let found = self.find().map_err(|error| error.to_string())?;
+        let found = found.ok_or_else(|| self.gone())?;
+        Ok(self.place.insert(found))
+    }
+
+    /// Whether the interface is still there; what cannot be known just now counts as being there.
+    fn look(&mut self) -> Result<(), String> {
+        match self.find() {
+            Ok(Some(found)) => self.place = Some(found),
+            Ok(None) => return Err(self.gone()),
+            Err(error) => self.note(Err(error.to_string())),
+        }
+        Ok(())
+    }
+
+    fn find(&self) -> Result<Option<Place>, Error> {
+        let found = Place::find(&self.subject.netns, &self.subject.ifname)?;
+        let Some(found) = found else { return Ok(None) };
         let site = found.site();
         let mut known = self.site.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*known {
-            Some(known) if (known.namespace, known.index) != (site.namespace, site.index) => {
-                return Err(gone());
-            }
-            _ => *known = Some(site),
+        let is_other =
+            |known: &Site| (known.namespace, known.index) != (site.namespace, site.index);
+        if known.as_ref().is_some_and(is_other) {
+            return Ok(None);
         }
-        drop(known);
-        Ok(self.place.insert(found))
+        *known = Some(site);
+        Ok(Some(found))
+    }
+
+    fn gone(&self) -> String {
+        format!(
+            "interface {} is not in {}; nothing is left to keep a lease for",
+            self.subject.ifname,
+            self.subject.netns.display()
+        )
     }
 
     /// Lets go of everything that is needed only for talking.
@@ -287,9 +317,8 @@ impl Keeper {
         }
     }
 
-    /// Waits until the time has come, a frame was heard, or somebody wants something; says whether
-    /// it is to stop.
-    fn sleep(&mut self, until: Option<Duration>) -> Result<bool, Error> {
+    /// Waits until the time has come, a frame was heard, or somebody wants something.
+    fn sleep(&mut self, until: Option<Duration>) -> Result<Woken, Error> {
         let timeout = match until {
             None => PollTimeout::NONE,
             Some(until) => {
@@ -309,12 +338,13 @@ impl Keeper {
         let is_woken = waiting.first().and_then(PollFd::any).unwrap_or(false);
         drop(waiting);
         if !is_woken {
-            return Ok(false);
+            return Ok(Woken::ByTime);
         }
-        let mut word = [0];
-        // The other end is closed when nobody knows of the lease any more.
-        let read = self.woken.read(&mut word);
-        Ok(!matches!(read, Ok(1)) || word == *b"s")
+        // The other end is closed when the daemon ends.
+        Ok(match self.woken.read(&mut [0]) {
+            Ok(1) => Woken::ToStop,
+            _ => Woken::ToEnd,
+        })
     }
 
     fn hear(&mut self, machine: &mut Machine) {

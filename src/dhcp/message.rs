@@ -275,8 +275,8 @@ fn read_claim(bytes: &[u8]) -> Option<Heard> {
     };
     // A probe comes from no address (RFC 5227, section 2.1.1). Another client's is no claim: the server
     // may have offered one address to both, and will give it to one.
-    (!source_protocol_addr.is_unspecified())
-        .then(|| Heard::Claim(source_protocol_addr, Mac(source_hardware_addr.0)))
+    let claim = Heard::Claim(source_protocol_addr, Mac(source_hardware_addr.0));
+    (!source_protocol_addr.is_unspecified()).then_some(claim)
 }
 
 /// The frame that carries a client's message to everybody, from the address that the client has.

@@ -328,7 +328,7 @@ impl<S: Read + Write> Client<S> {
     }
 
     fn next(&mut self) -> Result<Value, Error> {
-        self.decoder.next()?.ok_or_else(|| {
+        self.decoder.read()?.ok_or_else(|| {
             Error::Protocol("the daemon closed the connection without an answer".into())
         })
     }
@@ -376,8 +376,8 @@ impl<S: Read + Write> Session<S> {
     /// # Errors
     /// The connection's.
     pub fn next_call(&mut self) -> Result<Option<Incoming>, Error> {
-        let Some(request) = self.decoder.next()? else { return Ok(None) };
-        let Some(args) = self.decoder.next()? else { return Ok(None) };
+        let Some(request) = self.decoder.read()? else { return Ok(None) };
+        let Some(args) = self.decoder.read()? else { return Ok(None) };
         Ok(Some(Incoming {
             method: request.text("ServiceMethod").to_owned(),
             args: CmdArgs::from_value(&args),

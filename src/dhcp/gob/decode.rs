@@ -36,7 +36,7 @@ impl<R: Read> Decoder<R> {
     ///
     /// # Errors
     /// [`Error`]; the stream cannot be read on after one.
-    pub fn next(&mut self) -> Result<Option<Value>, Error> {
+    pub fn read(&mut self) -> Result<Option<Value>, Error> {
         while let Some(message) = self.message()? {
             let mut rest = Bytes(&message);
             let kind = rest.int()?;

@@ -19,7 +19,7 @@ fn point(x: i64, y: i64) -> Value {
 }
 
 fn back(bytes: &[u8]) -> Result<Option<Value>, Error> {
-    Decoder::new(bytes).next()
+    Decoder::new(bytes).read()
 }
 
 /// The example of encoding/gob's documentation: `type Point struct { X, Y int }` with 22 and 33.
@@ -67,9 +67,9 @@ fn a_type_is_described_once_in_a_stream() {
     assert!(second.len() < first.len() / 2);
     let stream = [first, second].concat();
     let mut decoder = Decoder::new(stream.as_slice());
-    assert_eq!(decoder.next().unwrap(), Some(point(1, 2)));
-    assert_eq!(decoder.next().unwrap(), Some(point(3, 4)));
-    assert_eq!(decoder.next().unwrap(), None);
+    assert_eq!(decoder.read().unwrap(), Some(point(1, 2)));
+    assert_eq!(decoder.read().unwrap(), Some(point(3, 4)));
+    assert_eq!(decoder.read().unwrap(), None);
 }
 
 #[test]
@@ -90,14 +90,14 @@ fn damaged_streams_are_refused() {
     let good = Encoder::default().encode(Type::Struct(&SHAPE), &shape);
     for cut in 1..good.len() {
         let mut decoder = Decoder::new(&good[..cut]);
-        while let Ok(Some(_)) = decoder.next() {}
+        while let Ok(Some(_)) = decoder.read() {}
     }
     for place in 0..good.len() {
         for byte in [0, 1, 2, 0x7f, 0x80, 0xf8, 0xff] {
             let mut bad = good.clone();
             bad[place] = byte;
             let mut decoder = Decoder::new(bad.as_slice());
-            while let Ok(Some(_)) = decoder.next() {}
+            while let Ok(Some(_)) = decoder.read() {}
         }
     }
     assert!(matches!(back(&[0xfc, 0xff, 0xff, 0xff, 0xff]), Err(Error::TooLong(_))));
