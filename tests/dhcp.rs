@@ -73,6 +73,30 @@ fn a_bridge_that_is_new_becomes_the_gateway() {
     assert_eq!(pod.snapshot().diff(&before.1).len(), 0);
 }
 
+/// The usual case: an interface of its own on the network that the server is on.
+#[test]
+fn macvlan_gets_its_address_from_the_network_of_its_master() {
+    let world = World::new(Manner::default());
+    let pod = world.host.pod("blue");
+    let before = (world.host.snapshot(), pod.snapshot());
+    let config = json!({
+        "cniVersion": newest(), "name": "testnet", "type": "macvlan", "master": "port1",
+        "ipam": {"type": "dhcp"},
+    });
+    let call = pod.call(Plugin::Causeway("macvlan"), &config);
+    let result = call.add();
+    assert_eq!(result["ips"][0]["address"], "10.9.0.5/24");
+    assert_eq!(addresses(&pod), ["10.9.0.5/24"]);
+    assert!(pod.reaches("10.9.0.1"));
+    call.check(&result).silence();
+    call.del();
+    world.server.has_all_back();
+    nothing_stays(&before, &pod, "after DEL");
+    world.server.change(|manner| manner.is_silent = true);
+    call.run("ADD").fails(105, &["no DHCP server answers"]);
+    nothing_stays(&before, &pod, "after an ADD that failed");
+}
+
 #[test]
 fn as_part_of_a_list_in_one_process() {
     let world = World::new(Manner::default());

@@ -1,6 +1,8 @@
-//! Address sources: host-local in this process, dhcp by its daemon, any other as a foreign plugin.
+//! Address sources: host-local and static in this process, dhcp by its daemon, any other as a foreign
+//! plugin.
 
 pub mod host_local;
+pub mod static_addresses;
 
 use std::path::PathBuf;
 
@@ -13,6 +15,7 @@ use crate::protocol::result::{AddResult, Dns, IpConfig, Route};
 use crate::protocol::{self, names};
 
 use host_local::{Holder, HostLocal};
+use static_addresses::StaticAddresses;
 
 /// What an address source hands out.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +39,9 @@ pub enum Error {
     /// The dhcp daemon could not be asked, or refused.
     #[error(transparent)]
     Dhcp(#[from] asking::Error),
+    /// static failed.
+    #[error(transparent)]
+    Static(#[from] static_addresses::Error),
     /// A foreign plugin failed.
     #[error(transparent)]
     Delegate(#[from] delegate::Error),
@@ -60,10 +66,12 @@ pub enum Error {
 
 /// The address source of a configuration.
 pub enum Source {
-    /// In this process.
+    /// Leases of this node's ranges, in this process.
     HostLocal(HostLocal),
     /// By the dhcp daemon.
     Dhcp(Dhcp),
+    /// Addresses of the configuration, in this process.
+    Static(StaticAddresses),
     /// A program found on CNI_PATH.
     Foreign {
         /// Its type.
@@ -95,6 +103,9 @@ impl Source {
         if name == DHCP {
             return Ok(Some(Self::Dhcp(Dhcp::of(request)?)));
         }
+        if name == static_addresses::NAME {
+            return Ok(Some(Self::Static(StaticAddresses::of(request)?)));
+        }
         names::plugin_type(name).map_err(|error| Error::Type(error.to_string()))?;
         Ok(Some(Self::Foreign {
             name: name.to_owned(),
@@ -108,6 +119,7 @@ impl Source {
         match self {
             Self::HostLocal(_) => HOST_LOCAL,
             Self::Dhcp(_) => DHCP,
+            Self::Static(_) => static_addresses::NAME,
             Self::Foreign { name, .. } => name,
         }
     }
@@ -124,7 +136,7 @@ impl Source {
     pub fn reach(&self) -> Result<(), Error> {
         match self {
             Self::Dhcp(source) => Ok(source.reach()?),
-            Self::HostLocal(_) | Self::Foreign { .. } => Ok(()),
+            Self::HostLocal(_) | Self::Static(_) | Self::Foreign { .. } => Ok(()),
         }
     }
 
@@ -157,6 +169,7 @@ impl Source {
                     dns: answer.dns,
                 })
             }
+            Self::Static(source) => Ok(of_configuration(source)),
             Self::Foreign { name, program, stdin } => {
                 let value = delegate::add(program, stdin)?;
                 let result = AddResult::read(&value).map_err(|source| {
@@ -188,6 +201,7 @@ impl Source {
                     dns: leased.dns,
                 })
             }
+            Self::Static(source) => Ok(of_configuration(source)),
             Self::Dhcp(_) | Self::Foreign { .. } => Err(Error::Unknown(self.name().to_owned())),
         }
     }
@@ -200,6 +214,7 @@ impl Source {
         match self {
             Self::HostLocal(source) => Ok(source.release(holder(owner)).map(drop)?),
             Self::Dhcp(source) => Ok(source.release()?),
+            Self::Static(_) => Ok(()),
             Self::Foreign { program, stdin, .. } => Ok(delegate::del(program, stdin)?),
         }
     }
@@ -212,6 +227,7 @@ impl Source {
         match self {
             Self::HostLocal(source) => Ok(source.check(holder(owner))?),
             Self::Dhcp(source) => Ok(source.check()?),
+            Self::Static(source) => Ok(source.check()?),
             Self::Foreign { program, stdin, .. } => Ok(delegate::check(program, stdin)?),
         }
     }
@@ -224,6 +240,7 @@ impl Source {
         match self {
             Self::HostLocal(source) => Ok(source.retain(valid).map(drop)?),
             Self::Dhcp(source) => Ok(source.retain()?),
+            Self::Static(_) => Ok(()),
             Self::Foreign { program, stdin, .. } => Ok(delegate::gc(program, stdin)?),
         }
     }
@@ -238,8 +255,18 @@ impl Source {
         match self {
             Self::HostLocal(source) => Ok(source.room_after_reclaim(abandoned)?),
             Self::Dhcp(source) => Ok(source.reach()?),
+            Self::Static(_) => Ok(()),
             Self::Foreign { program, stdin, .. } => Ok(delegate::status(program, stdin)?),
         }
+    }
+}
+
+fn of_configuration(source: &StaticAddresses) -> Leased {
+    Leased {
+        source: static_addresses::NAME.into(),
+        ips: source.ips.clone(),
+        routes: source.routes.clone(),
+        dns: source.dns.clone(),
     }
 }
 

@@ -19,6 +19,7 @@ pub mod link;
 pub mod mac;
 pub mod macspoof;
 pub mod masquerade;
+pub mod nat_table;
 pub mod netlink;
 pub mod netns;
 pub mod nft;
@@ -30,6 +31,7 @@ pub mod raw;
 pub mod route;
 pub mod rule;
 pub mod sysctl;
+pub mod tc;
 pub mod vlan;
 
 pub use error::Error;

@@ -14,6 +14,7 @@ pub mod config;
 pub mod dhcp;
 pub mod dhcp_server;
 pub mod killed;
+pub mod limited;
 pub mod list;
 pub mod packets;
 pub mod refusal;
@@ -24,6 +25,7 @@ pub mod side_by_side;
 pub mod snapshot;
 pub mod symbols;
 pub mod tuned;
+pub mod uplink;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -47,16 +49,42 @@ pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 const PLUGINS: &str = "/run/cni-test";
 
 /// The plugin types that the causeway binary answers to by the name it is called by.
-const TYPES: [&str; 9] = [
+const TYPES: [&str; 17] = [
     "causeway",
     "bridge",
+    "macvlan",
+    "ipvlan",
+    "vlan",
+    "dummy",
     "host-local",
     "dhcp",
     "loopback",
     "portmap",
     "firewall",
+    "bandwidth",
     "tuning",
     "sbr",
+    "static",
+    "ptp",
+    "netkit",
+];
+
+/// The reference plugins of Debian that tests call.
+const REFERENCE: [&str; 14] = [
+    "bridge",
+    "macvlan",
+    "ipvlan",
+    "vlan",
+    "host-local",
+    "dhcp",
+    "loopback",
+    "portmap",
+    "firewall",
+    "bandwidth",
+    "tuning",
+    "sbr",
+    "static",
+    "ptp",
 ];
 
 /// Whether the binaries under test are the reference plugins themselves.
@@ -298,17 +326,7 @@ fn lay_out_plugins() {
             }
         }
     }
-    for name in [
-        "bridge",
-        "host-local",
-        "dhcp",
-        "loopback",
-        "portmap",
-        "firewall",
-        "bandwidth",
-        "tuning",
-        "sbr",
-    ] {
+    for name in REFERENCE {
         link("reference", name, &Path::new(REFERENCE_DIR).join(name));
     }
 }
@@ -343,6 +361,7 @@ pub(crate) fn how_to_install(program: &str) -> String {
     let package = match program.rsplit('/').next().unwrap_or(program) {
         "ip" | "bridge" | "tc" => "iproute2",
         "nft" => "nftables",
+        "iperf3" => "iperf3",
         "dbus-daemon" => "dbus-daemon",
         _ => return "is it built and on the PATH?".to_owned(),
     };
