@@ -1,4 +1,4 @@
-//! One lease at work: a thread that carries out what [`Machine`] says on the interface.
+//! One lease at work: a thread that carries out what [`super::machine`] says on the interface.
 //!
 //! The thread waits in the daemon's own namespace and keeps no file of the container's while there is
 //! nothing to do, so that it does not keep a dead container's namespace alive.
