@@ -7,7 +7,7 @@ use super::Node;
 use crate::kernel::Error;
 use crate::kernel::link::{self, Link};
 
-/// A veth on the host, by its name or by the container's interface.
+/// The host's end of a veth or netkit pair, by its name or by the container's interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostEnd {
     /// The interface in the container.
@@ -26,7 +26,7 @@ impl HostEnd {
     /// Any refusal.
     pub fn find(&self, node: &mut Node<'_>) -> Result<Option<Link>, Error> {
         if let Some(name) = &self.host {
-            return Ok(node.host_link(name)?.filter(|link| link.kind == "veth"));
+            return Ok(node.host_link(name)?.filter(Link::is_end_of_pair));
         }
         let Some(pod) = &mut node.pod else { return Ok(None) };
         let inside = link::find(&mut pod.route, &self.pod)?;
@@ -49,15 +49,15 @@ impl HostEnd {
     }
 }
 
-/// The host's end of a veth pair that ends in the container.
+/// The host's end of a pair that ends in the container.
 ///
 /// # Errors
 /// Any refusal.
 pub fn other_end(inside: &Link, peer: u32, node: &mut Node<'_>) -> Result<Option<Link>, Error> {
-    if inside.kind != "veth" {
+    if !inside.is_end_of_pair() {
         return Ok(None);
     }
     let found = link::find_index(&mut node.host, peer)?;
     // The number may be a third namespace's, in which the pair has its other end.
-    Ok(found.filter(|link| link.kind == "veth" && link.peer == Some(inside.index)))
+    Ok(found.filter(|link| link.is_end_of_pair() && link.peer == Some(inside.index)))
 }

@@ -113,6 +113,11 @@ mod wire {
 }
 
 impl Link {
+    /// Whether it is one end of a pair, of which the other may be in another namespace.
+    pub fn is_end_of_pair(&self) -> bool {
+        self.kind == "veth" || self.kind == "netkit"
+    }
+
     /// Reads an RTM_NEWLINK message; `None` for any other.
     fn read(kind: u16, message: &[u8]) -> Option<Self> {
         if kind != wire::RTM_NEWLINK {

@@ -229,8 +229,6 @@ impl Target {
     }
 }
 
-/// Mappings of one family under the same conditions.
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {

@@ -242,7 +242,7 @@ fn complete(result: &mut AddResult, made: &[Resource], node: &mut Node<'_>) -> R
             let mac = link.mac.filter(|mac| mac.is_unicast());
             interface.mac = mac.map(|mac| mac.to_string()).unwrap_or_default();
             interface.mtu = Some(link.mtu);
-            if link.kind == "veth" || link.kind == "netkit" {
+            if link.is_end_of_pair() {
                 pod_mtu.get_or_insert(link.mtu);
             }
         }

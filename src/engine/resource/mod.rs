@@ -13,7 +13,7 @@ pub mod forwarding;
 pub mod gateway;
 pub mod gateway_route;
 pub mod guard;
-pub mod host_end;
+pub mod host_gateway;
 pub mod ifb;
 pub mod iptables_firewall;
 pub mod iptables_masquerade;
@@ -124,7 +124,7 @@ resources! {
     /// A netkit pair between the host and the container.
     Netkit(netkit::Netkit),
     /// Addresses and routes of the host's end of a pair.
-    HostEnd(host_end::HostEnd),
+    HostGateway(host_gateway::HostGateway),
     /// An interface in the container that somebody else made; only removed.
     PodLink(pod_link::PodLink),
     /// A link in the container, on a master or by itself.

@@ -21,6 +21,7 @@ const LOCAL: u32 = 2;
 /// `IPS_DST_NAT` of linux/netfilter/nf_conntrack_common.h.
 const DESTINATION_REWRITTEN: u32 = 1 << 5;
 
+/// Mappings of one family under the same conditions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Kind {
     ipv4: bool,

@@ -23,8 +23,9 @@ pub(in crate::plugins) fn remove_links(
     node: &mut Node<'_>,
     is_stale: &dyn Fn(&str) -> bool,
 ) -> Result<(), Error> {
-    let is_pair = |one: &link::Link| one.kind == "veth" || one.kind == "netkit";
-    for one in link::list(&mut node.host)?.iter().filter(|one| is_pair(one) && is_stale(&one.alias))
+    for one in link::list(&mut node.host)?
+        .iter()
+        .filter(|one| one.is_end_of_pair() && is_stale(&one.alias))
     {
         node.remove_link(one);
     }

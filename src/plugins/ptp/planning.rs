@@ -9,7 +9,7 @@ use super::settings::{LinkType, Settings};
 use crate::engine::node::Side;
 use crate::engine::resource::forwarding::Forwarding;
 use crate::engine::resource::gateway_route::GatewayRoute;
-use crate::engine::resource::host_end::HostEnd;
+use crate::engine::resource::host_gateway::HostGateway;
 use crate::engine::resource::iptables_masquerade::IptablesMasquerade;
 use crate::engine::resource::lease::Lease;
 use crate::engine::resource::masquerade::Masquerade;
@@ -50,7 +50,7 @@ pub(super) fn plan(
     if is_v6 {
         resources.push(at_once(&facts.host_link));
     }
-    resources.push(host_end(&facts.host_link, &ips));
+    resources.push(host_gateway(&facts.host_link, &ips));
     let inside = Inside {
         link: &request.ifname,
         ips: &ips,
@@ -184,7 +184,7 @@ fn at_once(host_link: &str) -> Resource {
     Sysctls { side: Side::Host, values }.into()
 }
 
-fn host_end(host_link: &str, ips: &[IpConfig]) -> Resource {
+fn host_gateway(host_link: &str, ips: &[IpConfig]) -> Resource {
     let mut gateways: Vec<IpAddr> = Vec::new();
     for gateway in ips.iter().filter_map(|ip| ip.gateway) {
         if !gateways.contains(&gateway) {
@@ -192,7 +192,7 @@ fn host_end(host_link: &str, ips: &[IpConfig]) -> Resource {
         }
     }
     let pods = ips.iter().map(|ip| ip.address.ip()).collect();
-    HostEnd { link: host_link.to_owned(), gateways, pods }.into()
+    HostGateway { link: host_link.to_owned(), gateways, pods }.into()
 }
 
 /// A route to each gateway.

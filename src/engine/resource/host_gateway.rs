@@ -17,7 +17,7 @@ const SCOPE_HOST: u8 = 254;
 
 /// Addresses and routes of one link of the host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HostEnd {
+pub struct HostGateway {
     /// The link.
     pub link: String,
     /// The gateways that the container knows.
@@ -26,7 +26,7 @@ pub struct HostEnd {
     pub pods: Vec<IpAddr>,
 }
 
-impl HostEnd {
+impl HostGateway {
     fn route(pod: IpAddr) -> Route {
         Route {
             to: IpNetwork::from(pod),
@@ -62,7 +62,7 @@ fn in_words(addresses: &[IpAddr]) -> String {
     list.join(" and ")
 }
 
-impl Kind for HostEnd {
+impl Kind for HostGateway {
     fn describe(&self) -> String {
         let pods = in_words(&self.pods);
         if self.gateways.is_empty() {
