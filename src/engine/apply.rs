@@ -56,7 +56,7 @@ impl Application {
         let mut left = Vec::new();
         for (place, resource) in resources.iter().enumerate().rev() {
             let kind = resource.kind();
-            let mut undone = kind.remove(node);
+            let mut undone = kind.undo(node);
             if undone.is_ok() && self.made.get(place) == Some(&Made::Now) && alone {
                 // A bridge is asked for its ports.
                 undone = node.remove_leaving().map_err(Error::from);

@@ -103,6 +103,23 @@ impl<'a> Node<'a> {
         self.pod.as_mut().ok_or_else(gone)
     }
 
+    /// The host's namespace.
+    pub fn home(&self) -> &Namespace {
+        &self.home
+    }
+
+    /// Goes on with another namespace as the container's, or with the container's when it was thought
+    /// gone.
+    ///
+    /// # Errors
+    /// When the namespace cannot be entered.
+    pub fn take_pod(&mut self, namespace: Namespace) -> Result<(), Error> {
+        let route = namespace.enter_from(&self.home, RouteSocket::open)??;
+        self.pod = Some(Pod { namespace, route });
+        self.pod_links.clear();
+        Ok(())
+    }
+
     /// The socket of one side.
     ///
     /// # Errors

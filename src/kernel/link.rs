@@ -1,6 +1,7 @@
 //! Links: reading them, and making, changing and removing them.
 
 mod change;
+mod device;
 pub mod netkit;
 mod together;
 mod variety;
@@ -13,6 +14,7 @@ use nix::errno::Errno;
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 pub use change::*;
+pub use device::*;
 pub use together::{Leaving, remove_as_group, remove_together};
 pub use variety::*;
 

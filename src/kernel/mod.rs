@@ -29,8 +29,12 @@ pub mod portmap;
 pub mod raw;
 pub mod route;
 pub mod rule;
+pub mod selinux;
 pub mod sysctl;
+pub mod sysfs;
+pub mod tap;
 pub mod tc;
 pub mod vlan;
+pub mod vrf;
 
 pub use error::Error;

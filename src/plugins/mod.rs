@@ -4,6 +4,7 @@
 //! verbs, written once for all of them, and for one plugin as for a [`chain`] of several.
 
 mod attach;
+mod attached;
 pub mod bandwidth;
 pub mod bridge;
 pub mod call;
@@ -16,6 +17,7 @@ mod detach;
 pub mod dummy;
 pub mod error;
 pub mod firewall;
+pub mod host_device;
 pub mod host_local;
 mod inside;
 pub mod ipvlan;
@@ -29,8 +31,10 @@ mod requested_mac;
 pub mod sbr;
 pub mod static_addresses;
 pub mod step;
+pub mod tap;
 pub mod tuning;
 pub mod vlan;
+pub mod vrf;
 
 use crate::engine::{Node, Owner, Resource};
 use crate::ipam::Leased;
@@ -97,6 +101,8 @@ impl Given<'_> {
         self.host_link(ifname).is_some()
             || self.planned.iter().any(|resource| match resource {
                 Resource::ContainerLink(link) => link.name == ifname,
+                Resource::HostDevice(device) => device.pod == ifname,
+                Resource::Tap(tap) => tap.name == ifname,
                 Resource::Foreign(_) => true,
                 _ => false,
             })
@@ -213,7 +219,7 @@ where
 }
 
 /// Every plugin type that this program answers to.
-pub static TYPES: [Type; 15] = [
+pub static TYPES: [Type; 18] = [
     of::<bridge::Bridge>(),
     of::<macvlan::Macvlan>(),
     of::<ipvlan::Ipvlan>(),
@@ -229,6 +235,9 @@ pub static TYPES: [Type; 15] = [
     of::<static_addresses::StaticPlugin>(),
     of::<ptp::Ptp>(),
     of::<ptp::Netkit>(),
+    of::<host_device::HostDevicePlugin>(),
+    of::<tap::TapPlugin>(),
+    of::<vrf::VrfPlugin>(),
 ];
 
 /// The plugin type of this name.

@@ -11,10 +11,12 @@
 pub mod call;
 pub mod chained;
 pub mod config;
+pub mod devices;
 pub mod killed;
 pub mod limited;
 pub mod list;
 pub mod packets;
+pub mod patience;
 pub mod refusal;
 pub mod routing;
 pub mod ruleset;
@@ -31,6 +33,7 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -47,7 +50,7 @@ pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 const PLUGINS: &str = "/run/cni-test";
 
 /// The plugin types that the causeway binary answers to by the name it is called by.
-const TYPES: [&str; 16] = [
+const TYPES: [&str; 19] = [
     "causeway",
     "bridge",
     "macvlan",
@@ -64,10 +67,13 @@ const TYPES: [&str; 16] = [
     "static",
     "ptp",
     "netkit",
+    "host-device",
+    "tap",
+    "vrf",
 ];
 
 /// The reference plugins of Debian that tests call.
-const REFERENCE: [&str; 13] = [
+const REFERENCE: [&str; 15] = [
     "bridge",
     "macvlan",
     "ipvlan",
@@ -81,6 +87,8 @@ const REFERENCE: [&str; 13] = [
     "sbr",
     "static",
     "ptp",
+    "host-device",
+    "vrf",
 ];
 
 /// Whether the binaries under test are the reference plugins themselves.
@@ -241,15 +249,16 @@ impl Host {
         can
     }
 
-    /// Waits until `done` holds, at most ten seconds; for what the kernel does in its own time.
+    /// Waits until `done` holds, while patience lasts; for what the kernel does in its own time.
     pub fn wait(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
-        for _ in 0..1000 {
+        let (start, patience) = (Instant::now(), patience::patience());
+        while start.elapsed() < patience {
             if done(self) {
                 return;
             }
-            thread::sleep(std::time::Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(10));
         }
-        panic!("in ten seconds it did not happen that {what}");
+        panic!("in {patience:?} it did not happen that {what}");
     }
 }
 

@@ -13,6 +13,7 @@ pub mod forwarding;
 pub mod gateway;
 pub mod gateway_route;
 pub mod guard;
+pub mod host_device;
 pub mod host_gateway;
 pub mod ifb;
 pub mod iptables_firewall;
@@ -34,7 +35,11 @@ pub mod settings;
 pub mod shaper;
 pub mod source_routing;
 pub mod sysctls;
+pub mod tap;
 pub mod veth;
+pub mod vlan_gateway;
+pub mod vrf;
+pub mod vrf_port;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +77,15 @@ pub trait Kind {
     /// # Errors
     /// The kernel's refusal.
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error>;
+
+    /// Undoes what this very call has made of it, or half made, or not begun. Other than
+    /// [`Self::remove`], which comes at the end of an attachment, it brings back all that was before.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn undo(&self, node: &mut Node<'_>) -> Result<(), Error> {
+        self.remove(node)
+    }
 
     /// Whether anything of it can be left when the container's namespace is gone. A plan of which
     /// nothing can needs no record.
@@ -125,6 +139,14 @@ resources! {
     Netkit(netkit::Netkit),
     /// Addresses and routes of the host's end of a pair.
     HostGateway(host_gateway::HostGateway),
+    /// A device of the host, in the container.
+    HostDevice(host_device::HostDevice),
+    /// A TAP device in the container.
+    Tap(tap::Tap),
+    /// A VRF in the container, shared by its interfaces.
+    Vrf(vrf::Vrf),
+    /// The container's interface in a VRF.
+    VrfPort(vrf_port::VrfPort),
     /// An interface in the container that somebody else made; only removed.
     PodLink(pod_link::PodLink),
     /// A link in the container, on a master or by itself.
@@ -134,7 +156,7 @@ resources! {
     /// VLANs of a bridge port.
     PortVlan(port_vlan::PortVlan),
     /// A VLAN's own interface on a bridge, shared.
-    VlanGateway(gateway::VlanGateway),
+    VlanGateway(vlan_gateway::VlanGateway),
     /// Sysctls of an interface.
     Settings(settings::Settings),
     /// Sysctls of the container that the configuration names.
