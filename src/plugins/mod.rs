@@ -11,6 +11,8 @@ pub mod call;
 pub mod chain;
 mod collect;
 pub mod container_link;
+#[cfg(test)]
+mod container_link_tests;
 mod detach;
 pub mod dhcp;
 pub mod dummy;
