@@ -9,7 +9,7 @@ use harness::chained::{List as Chain, Side};
 use harness::config::{merge, newest};
 use harness::killed::killed_add;
 use harness::list::{List, with};
-use harness::refusal::{BAD_CONFIG, CHECK_FAILED, refuse, refuse_late};
+use harness::refusal::{BAD_CONFIG, CHECK_FAILED, refuse_late};
 use harness::snapshot::nothing_stays;
 use harness::{Host, Pod, require_reference};
 use serde_json::{Value, json};
@@ -44,7 +44,14 @@ fn used(host: &Host) -> Pod<'_> {
 
 /// Attaches the pod's `ifname` to the bridge; gives the result.
 fn attached(pod: &Pod<'_>, ifname: &str) -> Value {
-    pod.call(BRIDGE, &bridge()).ifname(ifname).add()
+    attached_in(newest(), pod, ifname)
+}
+
+/// As [`attached`], with a result of another version.
+fn attached_in(version: &str, pod: &Pod<'_>, ifname: &str) -> Value {
+    let mut config = bridge();
+    merge(&mut config, json!({"cniVersion": version}));
+    pod.call(BRIDGE, &config).ifname(ifname).add()
 }
 
 fn table_of(pod: &Pod<'_>, name: &str) -> u64 {
@@ -270,13 +277,16 @@ fn bad_configurations_are_refused() {
         (json!({"table": "10"}), &["table"]),
         (json!({"table": 254}), &["table", "254"]),
     ];
+    // The guest is slow: one look at the end is enough for all.
+    let before = (host.snapshot(), pod.snapshot());
     for (keys, words) in rows {
         let call = with(&pod.call(VRF, &vrf(keys.clone())), &given);
-        refuse(&pod, &call, "ADD", &[BAD_CONFIG], words);
+        call.run("ADD").fails(BAD_CONFIG, words);
     }
+    nothing_stays(&before, &pod, "after all refusals");
     let call = with(&pod.call(VRF, &vrf(json!({}))), &given);
     pod.run("ip link set eth0 master other");
-    refuse(&pod, &call, "ADD", &[BAD_CONFIG], &["eth0", "other"]);
+    call.run("ADD").fails(BAD_CONFIG, &["eth0", "other"]);
     pod.run("ip link set eth0 nomaster");
     refuse_late(
         &pod,
@@ -286,7 +296,7 @@ fn bad_configurations_are_refused() {
         &["eth7", "not in the container"],
     );
     let alone = pod.call(VRF, &vrf(json!({})));
-    refuse(&pod, &alone, "ADD", &[BAD_CONFIG], &["prevResult"]);
+    alone.run("ADD").fails(BAD_CONFIG, &["prevResult"]);
     let twice = json!({"cniVersion": "1.1.0", "name": "othernet", "type": "causeway", "plugins": [
         {"type": "bridge", "bridge": "br0", "ipam": {"type": "host-local", "subnet": "10.77.0.0/24"}},
         {"type": "vrf", "vrfname": "one"}, {"type": "vrf", "vrfname": "two"}]});
@@ -337,15 +347,15 @@ fn what_a_killed_add_has_moved_is_moved_back() {
     call.del();
     let before = (host.snapshot(), pod.snapshot());
     let mut moved = 0;
-    for (name, gc) in [("sendto", false), ("sendto", true), ("/^rename", false), ("close", false)] {
+    // What changes the kernel, and the record; the guest is slow, so nothing else.
+    for name in ["sendto", "/^rename"] {
         let mut nth = 1;
         while killed_add(&host, &call, VRF, name, nth) {
             moved += u32::from(pod.link_names().len() > 2);
-            if gc {
-                host.call(VRF, &vrf(json!({}))).gc(&[]);
-            } else {
+            if nth % 2 == 0 {
                 call.del();
             }
+            // Also what was being written of a record.
             host.call(VRF, &vrf(json!({}))).gc(&[]);
             nothing_stays(&before, &pod, &format!("after a kill at {name} number {nth}"));
             nth += 1;
@@ -367,7 +377,7 @@ fn beside_the_reference_and_moving_between_both() {
     let play = |plugin: Plugin, keys: &Value| {
         let host = Host::new();
         let pod = used(&host);
-        let given = attached(&pod, "eth0");
+        let given = attached_in("1.0.0", &pod, "eth0");
         let mut config = vrf(old.clone());
         merge(&mut config, keys.clone());
         let call = with(&pod.call(plugin, &config), &given);
@@ -398,7 +408,7 @@ fn beside_the_reference_and_moving_between_both() {
 
     let host = Host::new();
     let pod = used(&host);
-    let given = attached(&pod, "eth0");
+    let given = attached_in("1.0.0", &pod, "eth0");
     let config = vrf(old);
     let (reference, own) = (
         with(&pod.call(Plugin::Reference("vrf"), &config), &given),
