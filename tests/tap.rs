@@ -106,6 +106,9 @@ fn a_machine_that_opens_it_is_reached() {
     assert!(host.snapshot().files("id-blue").is_empty());
 }
 
+/// Keys, and what a link made with them must be like.
+type Row<'a> = (Value, &'a dyn Fn(&Value));
+
 #[test]
 fn every_key_does_what_it_says() {
     let host = Host::new();
@@ -115,7 +118,7 @@ fn every_key_does_what_it_says() {
     let info = |link: &Value, key: &str| link["linkinfo"]["info_data"][key].clone();
     // Users come by name or number.
     let id = |link: &Value, key: &str| info(link, key).to_string().replace('"', "");
-    let rows: &[(Value, &dyn Fn(&Value))] = &[
+    let rows: &[Row<'_>] = &[
         (json!({}), &|link| {
             assert_eq!(info(link, "type"), "tap");
             assert_eq!(info(link, "persist"), true);
