@@ -19,6 +19,7 @@ pub mod link;
 pub mod mac;
 pub mod macspoof;
 pub mod masquerade;
+pub mod nat_table;
 pub mod netlink;
 pub mod netns;
 pub mod nft;
@@ -32,6 +33,7 @@ pub mod selinux;
 pub mod sysctl;
 pub mod sysfs;
 pub mod tap;
+pub mod tc;
 pub mod vlan;
 pub mod vrf;
 

@@ -5,22 +5,33 @@
 
 mod attach;
 mod attached;
+pub mod bandwidth;
 pub mod bridge;
 pub mod call;
 pub mod chain;
 mod collect;
+pub mod container_link;
 mod detach;
+pub mod dummy;
 pub mod error;
 pub mod firewall;
 pub mod host_device;
 pub mod host_local;
 mod inside;
+pub mod ipvlan;
 pub mod loopback;
+pub mod macvlan;
+pub mod master;
+pub mod pair;
 pub mod portmap;
+pub mod ptp;
+mod requested_mac;
 pub mod sbr;
+pub mod static_addresses;
 pub mod step;
 pub mod tap;
 pub mod tuning;
+pub mod vlan;
 pub mod vrf;
 
 use crate::engine::{Node, Owner, Resource};
@@ -78,19 +89,21 @@ impl Given<'_> {
     pub fn host_link(&self, ifname: &str) -> Option<&str> {
         self.planned.iter().find_map(|resource| match resource {
             Resource::Veth(veth) if veth.pod == ifname => Some(veth.host.as_str()),
+            Resource::Netkit(pair) if pair.pod == ifname => Some(pair.host.as_str()),
             _ => None,
         })
     }
 
     /// Whether the container's interface is made in the same call, or may be by a foreign plugin.
     pub fn may_make(&self, ifname: &str) -> bool {
-        self.planned.iter().any(|resource| match resource {
-            Resource::Veth(veth) => veth.pod == ifname,
-            Resource::HostDevice(device) => device.pod == ifname,
-            Resource::Tap(tap) => tap.name == ifname,
-            Resource::Foreign(_) => true,
-            _ => false,
-        })
+        self.host_link(ifname).is_some()
+            || self.planned.iter().any(|resource| match resource {
+                Resource::ContainerLink(link) => link.name == ifname,
+                Resource::HostDevice(device) => device.pod == ifname,
+                Resource::Tap(tap) => tap.name == ifname,
+                Resource::Foreign(_) => true,
+                _ => false,
+            })
     }
 }
 
@@ -204,14 +217,22 @@ where
 }
 
 /// Every plugin type that this program answers to.
-pub static TYPES: [Type; 10] = [
+pub static TYPES: [Type; 18] = [
     of::<bridge::Bridge>(),
+    of::<macvlan::Macvlan>(),
+    of::<ipvlan::Ipvlan>(),
+    of::<vlan::Vlan>(),
+    of::<dummy::Dummy>(),
     of::<host_local::HostLocalPlugin>(),
     of::<loopback::Loopback>(),
     of::<portmap::Portmap>(),
     of::<firewall::Firewall>(),
+    of::<bandwidth::Bandwidth>(),
     of::<tuning::Tuning>(),
     of::<sbr::Sbr>(),
+    of::<static_addresses::StaticPlugin>(),
+    of::<ptp::Ptp>(),
+    of::<ptp::Netkit>(),
     of::<host_device::HostDevicePlugin>(),
     of::<tap::TapPlugin>(),
     of::<vrf::VrfPlugin>(),

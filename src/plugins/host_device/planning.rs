@@ -4,7 +4,7 @@ use super::Facts;
 use crate::engine::Resource;
 use crate::engine::resource::{announcement::Announcement, host_device::HostDevice, lease::Lease};
 use crate::ipam::{self, Leased};
-use crate::plugins::inside::{Inside, sandbox};
+use crate::plugins::inside::{Detection, Inside, Telling, sandbox};
 use crate::plugins::{Error, Plan};
 use crate::protocol::request::Request;
 use crate::protocol::result::{AddResult, Dns, Interface, IpConfig};
@@ -42,7 +42,8 @@ pub(super) fn plan(
             ips: &ips,
             routes: &routes,
             // Strangers may be on the device's network.
-            detects_duplicates: true,
+            detection: Detection::On,
+            telling: Telling::Announced,
             is_up: true,
         };
         resources.extend(inside.resources());

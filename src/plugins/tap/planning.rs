@@ -5,7 +5,7 @@ use super::settings::{IPV6_MTU, Settings};
 use crate::engine::resource::{lease::Lease, tap::Tap};
 use crate::engine::{Owner, Resource};
 use crate::ipam::{self, Leased};
-use crate::plugins::inside::{Inside, sandbox};
+use crate::plugins::inside::{Detection, Inside, Telling, sandbox};
 use crate::plugins::{Error, Plan};
 use crate::protocol::request::Request;
 use crate::protocol::result::{AddResult, Interface};
@@ -67,7 +67,8 @@ pub(super) fn plan(
         routes: &routes,
         // Nobody can answer before a program has opened the device, and until then addresses would
         // not come into use.
-        detects_duplicates: false,
+        detection: Detection::Off,
+        telling: Telling::Nobody,
         is_up: true,
     };
     resources.extend(inside.resources());
