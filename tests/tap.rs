@@ -92,6 +92,9 @@ fn a_machine_that_opens_it_is_reached() {
     assert_eq!(result["ips"][0]["address"], "10.88.0.2/24");
     assert_eq!(result["ips"][1]["interface"], 0);
     call.check(&result).silence();
+    let sysctl = |name: &str| pod.run(&format!("cat /proc/sys/net/{name}"));
+    assert_eq!(sysctl("ipv4/conf/eth0/arp_notify"), "1\n");
+    assert_eq!(sysctl("ipv6/conf/eth0/keep_addr_on_down"), "1\n");
     std::thread::scope(|scope| {
         let machine = scope.spawn(|| machine(&pod, 1234, 1234, 0, ANSWERING));
         host.wait("the machine is reached", |_| {
