@@ -27,6 +27,9 @@ pub use super::answer::flags;
 const ANSWER: usize = 32 * 1024;
 /// Bytes of requests that are sent at once; far below the default send buffer of 212,992 bytes.
 const BATCH: usize = 16 * 1024;
+/// Requests that are sent at once. Their acknowledgements, of which the kernel counts up to 2 KiB each,
+/// must fit into the default receive buffer of 212,992 bytes: those that do not are lost.
+const REQUESTS: usize = 100;
 
 /// Reads one answer: its message type and the whole message in, what it says out.
 pub type Reading<'r, T> = &'r mut dyn FnMut(u16, &[u8]) -> Result<Option<T>, Error>;
@@ -119,7 +122,7 @@ impl RouteSocket {
         more_flags: u16,
         doing: impl Into<String>,
     ) -> Result<(), Error> {
-        if self.batch.len() > BATCH {
+        if self.batch.len() > BATCH || self.pending.len() >= REQUESTS {
             self.flush()?;
         }
         let sequence = self.put(message, flags::REQUEST | flags::ACK | more_flags);

@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
+use super::patience::stretched;
 use super::{Host, PLUGINS, Pod};
 
 /// A plugin binary of a host: whose it is, and by what name it is called.
@@ -205,7 +206,7 @@ pub fn await_end(child: Child) -> Output {
     let (ended, end) = mpsc::channel::<()>();
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process ID"));
     let watchdog = thread::spawn(move || {
-        if end.recv_timeout(Duration::from_secs(30)) == Err(RecvTimeoutError::Timeout) {
+        if end.recv_timeout(stretched(Duration::from_secs(30))) == Err(RecvTimeoutError::Timeout) {
             let _ = kill(pid, Signal::SIGKILL);
         }
     });

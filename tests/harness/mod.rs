@@ -16,6 +16,7 @@ pub mod killed;
 pub mod limited;
 pub mod list;
 pub mod packets;
+pub mod patience;
 pub mod refusal;
 pub mod routing;
 pub mod ruleset;
@@ -32,6 +33,7 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -247,15 +249,16 @@ impl Host {
         can
     }
 
-    /// Waits until `done` holds, at most ten seconds; for what the kernel does in its own time.
+    /// Waits until `done` holds, while patience lasts; for what the kernel does in its own time.
     pub fn wait(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
-        for _ in 0..1000 {
+        let (start, patience) = (Instant::now(), patience::patience());
+        while start.elapsed() < patience {
             if done(self) {
                 return;
             }
-            thread::sleep(std::time::Duration::from_millis(10));
+            thread::sleep(Duration::from_millis(10));
         }
-        panic!("in ten seconds it did not happen that {what}");
+        panic!("in {patience:?} it did not happen that {what}");
     }
 }
 

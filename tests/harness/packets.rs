@@ -12,23 +12,18 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 
+use super::patience::{patience, silence};
 use super::{Host, Pod};
-
-/// How long to hope for a packet that must come. A good run never waits so long.
-const PATIENCE: Duration = Duration::from_secs(8);
-
-/// How long to watch for a packet that must not come.
-const SILENCE: Duration = Duration::from_millis(250);
 
 impl Pod<'_> {
     /// Whether `to` answers an echo request of this pod before patience ends.
     pub fn reaches(&self, to: &str) -> bool {
-        self.inside(|| echo(to, PATIENCE))
+        self.inside(|| echo(to, patience()))
     }
 
     /// Whether `to` stays silent to this pod. Meaningful next to a check that it can answer.
     pub fn gets_no_answer(&self, to: &str) -> bool {
-        !self.inside(|| echo(to, SILENCE))
+        !self.inside(|| echo(to, silence()))
     }
 
     /// The source address that a listener at `to` in `there` sees of this pod's datagram.
@@ -40,7 +35,7 @@ impl Pod<'_> {
         let sender = self.inside(|| UdpSocket::bind(any).expect("a sender"));
         listener.set_read_timeout(Some(Duration::from_millis(100))).expect("set a timeout");
         let start = Instant::now();
-        while start.elapsed() < PATIENCE {
+        while start.elapsed() < patience() {
             // The first datagrams may be lost to neighbour discovery.
             let _ = sender.send_to(b"who am I?", to);
             if let Ok((_, from)) = listener.recv_from(&mut [0; 64]) {
@@ -59,7 +54,7 @@ impl Pod<'_> {
 impl Host {
     /// Whether `to` answers an echo request of this host before patience ends.
     pub fn reaches(&self, to: &str) -> bool {
-        self.inside(|| echo(to, PATIENCE))
+        self.inside(|| echo(to, patience()))
     }
 
     /// A watcher of every frame that this host sees from now on.
@@ -187,12 +182,12 @@ impl Watch {
 
     /// Whether a frame that satisfies `wanted` passes before patience ends.
     pub fn sees(&self, wanted: impl FnMut(&Frame) -> bool) -> bool {
-        self.until(PATIENCE, wanted)
+        self.until(patience(), wanted)
     }
 
     /// Whether no frame that satisfies `unwanted` passes for a while.
     pub fn misses(&self, unwanted: impl FnMut(&Frame) -> bool) -> bool {
-        !self.until(SILENCE, unwanted)
+        !self.until(silence(), unwanted)
     }
 
     fn until(&self, limit: Duration, mut wanted: impl FnMut(&Frame) -> bool) -> bool {

@@ -7,11 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::patience::{patience, silence};
 use super::{Host, Pod};
 
-const PATIENCE: Duration = Duration::from_secs(8);
-/// For answers that must not come.
-const SILENCE: Duration = Duration::from_millis(300);
 const STEP: Duration = Duration::from_millis(100);
 
 /// A machine outside the host, on a link of its own.
@@ -67,7 +65,7 @@ impl Client {
     /// Whether `service` is the one that answers at `to`.
     pub fn is_answered_by(&self, service: &Service, to: &str) -> bool {
         let start = Instant::now();
-        while start.elapsed() < PATIENCE {
+        while start.elapsed() < patience() {
             self.send(to);
             let mut buffer = [0; 256];
             if let Ok((length, _)) = self.0.recv_from(&mut buffer)
@@ -110,22 +108,22 @@ impl Service {
 
     /// Whether this is what answers a pod at `to` before patience ends.
     pub fn answers(&self, from: &Pod<'_>, to: &str) -> bool {
-        from.inside(|| self.ask(to, PATIENCE)).is_some()
+        from.inside(|| self.ask(to, patience())).is_some()
     }
 
     /// As [`Service::answers`], without much patience; for what must not be.
     pub fn answers_at_once(&self, from: &Pod<'_>, to: &str) -> bool {
-        from.inside(|| self.ask(to, SILENCE)).is_some()
+        from.inside(|| self.ask(to, silence())).is_some()
     }
 
     /// Whether this is what answers the host itself at `to`.
     pub fn answers_host(&self, host: &Host, to: &str) -> bool {
-        host.inside(|| self.ask(to, PATIENCE)).is_some()
+        host.inside(|| self.ask(to, patience())).is_some()
     }
 
     /// The address that the server sees of a pod that asks at `to`.
     pub fn seen_from(&self, from: &Pod<'_>, to: &str) -> Option<String> {
-        from.inside(|| self.ask(to, PATIENCE))
+        from.inside(|| self.ask(to, patience()))
     }
 
     /// The client's address in an answer, if it is this server's.

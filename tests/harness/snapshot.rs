@@ -8,9 +8,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
+use super::patience::stretched;
 use super::{Host, Pod, output_of, run_here};
 
 /// A namespace, and for a host its state directories too, at one moment.
@@ -197,12 +199,13 @@ fn read_network() -> Value {
 /// For a link that lost its carrier it takes up to a second; that is not waited for but left out.
 fn settled_links() -> Vec<Value> {
     let mut links = Vec::new();
-    for _ in 0..300 {
+    let (start, limit) = (Instant::now(), stretched(Duration::from_secs(3)));
+    while start.elapsed() < limit {
         links = list(&ip_batch("-d ", "addr show\n")[0]);
         if links.iter().all(has_settled) {
             break;
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
     }
     links
 }

@@ -16,10 +16,14 @@ impl Symbols {
     pub fn of(host: &Snapshot, pod: &Snapshot, keep: &[&str]) -> Self {
         let mut pairs: Vec<(String, String)> = Vec::new();
         let mut veths = 0;
-        let is_veth =
-            |host: &Snapshot, name: &str| host.0["links"][name]["linkinfo"]["info_kind"] == "veth";
+        // A VLAN's interface on a bridge is one, too, but has a name that is no chance.
+        let is_veth = |host: &Snapshot, name: &str| {
+            host.0["links"][name]["linkinfo"]["info_kind"] == "veth" && !name.contains('.')
+        };
         let mut host_links = host.links();
-        host_links.sort_by_key(|name| (!is_veth(host, name), name.to_string()));
+        // Its other end comes after the pod's, which tells of none in the same namespace.
+        let has_end_here = |name: &str| host.0["links"][name]["link"].is_string();
+        host_links.sort_by_key(|name| (!is_veth(host, name), has_end_here(name), name.to_string()));
         for name in host_links {
             let symbol = if is_veth(host, name) {
                 veths += 1;

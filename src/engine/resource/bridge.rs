@@ -57,6 +57,13 @@ impl Kind for Bridge {
                 if bridge.kind.is_empty() { "a device" } else { &bridge.kind },
             )));
         }
+        if self.vlan_filtering && !bridge.vlan_filtering {
+            log::warn!(
+                "bridge {name} was there before and does not filter VLANs, so that vlan and vlanTrunk \
+                 part nobody; change that with: ip link set {name} type bridge vlan_filtering 1",
+                name = self.name
+            );
+        }
         // A router's advertisement must not give the host routes through a bridge of containers.
         if bridge.accept_ra.is_some_and(|value| value != 0) {
             // A read-only /proc/sys is no reason to fail.
@@ -81,6 +88,9 @@ impl Kind for Bridge {
             Some(link) => {
                 if !link.up {
                     wrong.push(format!("bridge {} is down", self.name));
+                }
+                if self.vlan_filtering && !link.vlan_filtering {
+                    wrong.push(format!("bridge {} does not filter VLANs", self.name));
                 }
                 if link.promiscuous != self.promiscuous {
                     let (is, should) = if self.promiscuous { ("not ", "") } else { ("", "not ") };

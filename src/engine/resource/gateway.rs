@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Kind, Made};
 use crate::engine::node::Side;
 use crate::engine::{Error, Node};
-use crate::kernel::link::{self, VethEnd};
-use crate::kernel::{addr, sysctl, vlan};
+use crate::kernel::{addr, link};
 
 /// An address that containers use as their gateway.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -102,75 +101,6 @@ impl Kind for Gateway {
                 Err(error) if error.is(Errno::EADDRNOTAVAIL) => {}
                 other => other?,
             }
-        }
-        Ok(())
-    }
-}
-
-/// A VLAN's own interface on the host: one end of a veth pair whose other end is a port of the
-/// bridge in that VLAN.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct VlanGateway {
-    /// The bridge.
-    pub bridge: String,
-    /// The interface's name: bridge, dot, VLAN ID.
-    pub name: String,
-    /// The name of its other end, the bridge port.
-    pub port: String,
-    /// The VLAN ID.
-    pub vlan: u16,
-    /// Whether the port keeps the bridge's default VLAN.
-    #[serde(default)]
-    pub keep_default: bool,
-}
-
-impl Kind for VlanGateway {
-    fn describe(&self) -> String {
-        format!(
-            "make {} for VLAN {} of bridge {} if it is not there",
-            self.name, self.vlan, self.bridge
-        )
-    }
-
-    fn create(&self, node: &mut Node<'_>) -> Result<Made, Error> {
-        if node.look_at(&self.name)?.is_some() {
-            return Ok(Made::Before);
-        }
-        let bridge = node.link(Side::Host, &self.bridge)?;
-        let near = VethEnd { name: &self.port, mac: None, namespace: None };
-        let far = VethEnd { name: &self.name, mac: None, namespace: None };
-        match link::add_veth(&mut node.host, &near, &far, Some(bridge.mtu), Some(bridge.index)) {
-            // Another ADD was faster.
-            Err(error) if error.is(Errno::EEXIST) => return Ok(Made::Before),
-            other => other?,
-        }
-        let port = node.link(Side::Host, &self.port)?.index;
-        if !self.keep_default && bridge.default_vlan != 0 {
-            vlan::queue_remove(&mut node.host, port, bridge.default_vlan)?;
-            node.host.flush()?;
-        }
-        vlan::queue_add(&mut node.host, port, self.vlan, true)?;
-        let _ = sysctl::write(&format!("net/ipv6/conf/{}/accept_ra", self.port), "0");
-        link::queue_up(&mut node.host, &self.name)?;
-        node.host.flush()?;
-        Ok(Made::Now)
-    }
-
-    fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
-        let found = node.look_at(&self.name)?;
-        Ok(found.is_none().then(|| format!("{} is not there", self.name)).into_iter().collect())
-    }
-
-    fn remove(&self, _node: &mut Node<'_>) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn take_back(&self, node: &mut Node<'_>) -> Result<(), Error> {
-        if let Some(link) = node.look_at(&self.name)? {
-            link::queue_remove(&mut node.host, link.index, &self.name)?;
-            node.host.flush()?;
-            node.forget(&self.name);
         }
         Ok(())
     }

@@ -37,6 +37,7 @@ pub mod source_routing;
 pub mod sysctls;
 pub mod tap;
 pub mod veth;
+pub mod vlan_gateway;
 pub mod vrf;
 pub mod vrf_port;
 
@@ -155,7 +156,7 @@ resources! {
     /// VLANs of a bridge port.
     PortVlan(port_vlan::PortVlan),
     /// A VLAN's own interface on a bridge, shared.
-    VlanGateway(gateway::VlanGateway),
+    VlanGateway(vlan_gateway::VlanGateway),
     /// Sysctls of an interface.
     Settings(settings::Settings),
     /// Sysctls of the container that the configuration names.

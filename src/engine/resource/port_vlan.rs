@@ -26,6 +26,13 @@ pub struct PortVlan {
     pub keep_default: bool,
 }
 
+impl PortVlan {
+    /// The VLANs with tags but the native one, which has none.
+    fn tagged_only(&self) -> Vec<u16> {
+        self.tagged.iter().copied().filter(|vid| Some(*vid) != self.native).collect()
+    }
+}
+
 impl Kind for PortVlan {
     fn describe(&self) -> String {
         let mut parts = Vec::new();
@@ -33,7 +40,14 @@ impl Kind for PortVlan {
             parts.push(format!("VLAN {vid} untagged"));
         }
         if !self.tagged.is_empty() {
-            let list: Vec<String> = self.tagged.iter().map(ToString::to_string).collect();
+            let list: Vec<String> = vlan::runs(&self.tagged)
+                .into_iter()
+                .map(
+                    |(first, last)| {
+                        if first == last { first.to_string() } else { format!("{first}-{last}") }
+                    },
+                )
+                .collect();
             parts.push(format!("tagged VLANs {}", list.join(", ")));
         }
         format!("let {} carry {}", self.port, parts.join(" and "))
@@ -43,16 +57,13 @@ impl Kind for PortVlan {
         let default = node.look_at(&self.bridge)?.map_or(0, |bridge| bridge.default_vlan);
         let port = node.link(Side::Host, &self.port)?.index;
         if !self.keep_default && default != 0 {
-            vlan::queue_remove(&mut node.host, port, default)?;
-            node.host.flush()?;
+            vlan::remove(&mut node.host, port, default).map_err(vlan::explained)?;
         }
         if let Some(vid) = self.native {
-            vlan::queue_add(&mut node.host, port, vid, true)?;
+            vlan::queue_native(&mut node.host, port, vid)?;
         }
-        for vid in self.tagged.iter().filter(|vid| Some(**vid) != self.native) {
-            vlan::queue_add(&mut node.host, port, *vid, false)?;
-        }
-        node.host.flush()?;
+        vlan::queue_tagged(&mut node.host, port, &self.tagged_only())?;
+        node.host.flush().map_err(vlan::explained)?;
         Ok(Made::Now)
     }
 
@@ -61,15 +72,20 @@ impl Kind for PortVlan {
             return Ok(vec![format!("{} is not on the host", self.port)]);
         };
         let carried = vlan::list(&mut node.host, port.index)?;
-        let wanted = self.native.map(|vid| (vid, true)).into_iter();
-        let tagged = self.tagged.iter().filter(|vid| Some(**vid) != self.native);
-        let wanted = wanted.chain(tagged.map(|vid| (*vid, false)));
-        Ok(wanted
-            .filter(|(vid, native)| {
-                !carried.iter().any(|one| one.vid == *vid && (one.native || !native))
+        let carries = |vid: u16, native: bool| {
+            carried.iter().any(|one| {
+                one.vid == vid && if native { one.native && one.untagged } else { !one.untagged }
             })
-            .map(|(vid, _)| format!("{} does not carry VLAN {vid}", self.port))
-            .collect())
+        };
+        let mut wrong = Vec::new();
+        if let Some(vid) = self.native.filter(|vid| !carries(*vid, true)) {
+            wrong.push(format!("{} does not carry VLAN {vid} without tags", self.port));
+        }
+        let missing = self.tagged_only().into_iter().filter(|vid| !carries(*vid, false));
+        wrong.extend(
+            missing.map(|vid| format!("{} does not carry VLAN {vid} with tags", self.port)),
+        );
+        Ok(wrong)
     }
 
     fn remove(&self, _node: &mut Node<'_>) -> Result<(), Error> {

@@ -19,6 +19,7 @@ use crate::kernel::attr;
 use crate::kernel::error::Error;
 use crate::kernel::mac::Mac;
 use crate::kernel::netlink::{RouteSocket, flags};
+use crate::kernel::vlan;
 
 /// Makes a bridge, up.
 ///
@@ -41,10 +42,7 @@ pub fn add_bridge(
     let doing = format!("add bridge {name}");
     let request = RouteNetlinkMessage::NewLink(message.build());
     match socket.order(request, flags::CREATE | flags::EXCL, doing) {
-        Err(error) if error.is(Errno::EOPNOTSUPP) && vlan_filtering => Err(Error::Missing {
-            feature: "bridge VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING)".into(),
-            needed_for: "a bridge with vlan or vlanTrunk".into(),
-        }),
+        Err(error) if vlan_filtering => Err(vlan::explained(error)),
         Err(error) if error.is(Errno::EOPNOTSUPP) => Err(Error::Missing {
             feature: "bridges (CONFIG_BRIDGE, module bridge)".into(),
             needed_for: format!("bridge {name}"),

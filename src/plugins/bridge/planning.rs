@@ -8,7 +8,7 @@ use crate::engine::resource::{
     announcement::Announcement,
     bridge::Bridge,
     forwarding::Forwarding,
-    gateway::{self, Gateway, VlanGateway},
+    gateway::{self, Gateway},
     guard::Guard,
     iptables_masquerade::IptablesMasquerade,
     lease::Lease,
@@ -16,6 +16,7 @@ use crate::engine::resource::{
     port_vlan::PortVlan,
     readiness::Readiness,
     veth::Veth,
+    vlan_gateway::VlanGateway,
 };
 use crate::engine::{Owner, Resource};
 use crate::ipam::{self, Leased};
