@@ -447,6 +447,9 @@ fn a_host_device_comes_back_out_of_a_vrf() {
     );
     let result = list.add();
     list.check(&result);
+    // Detection is on, and the kernel would begin it anew.
+    let addresses = pod.run("ip -6 addr show eth0 scope global");
+    assert!(addresses.contains("fd00:88::2/64") && !addresses.contains("tentative"));
     reaches_from(&pod, "blue", "10.88.0.1");
     reaches_from(&pod, "blue", "fd00:88::1");
     list.del(&result);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::source_routing::{all_routes, through};
 use super::{Kind, Made};
 use crate::engine::{Error, Node};
-use crate::kernel::addr::whole as address;
+use crate::kernel::addr::{self, whole as address};
 use crate::kernel::netlink::RouteSocket;
 use crate::kernel::route::whole::{MAIN, Whole};
 use crate::kernel::{self, link, vrf};
@@ -51,7 +51,8 @@ impl Before {
     }
 }
 
-/// Gives a link those of `addresses` back that it has lost.
+/// Gives a link those of `addresses` back that it has lost, or of which the kernel asks again whether
+/// somebody else has them: until it knows, they are of no use.
 fn restore(
     socket: &mut RouteSocket,
     index: u32,
@@ -59,15 +60,27 @@ fn restore(
     addresses: &[address::Whole],
 ) -> Result<(), kernel::Error> {
     let there = address::global_v6(socket, index)?;
-    let has = |wanted: &address::Whole| {
-        let network = |one: &address::Whole| one.address().map(|address| address.network);
-        there.iter().any(|one| network(one) == network(wanted))
-    };
-    for lost in addresses.iter().filter(|wanted| !has(wanted)) {
-        lost.queue_add(socket, index, name)?;
+    for wanted in addresses {
+        let Some(was) = wanted.address() else { continue };
+        let now = there.iter().filter_map(address::Whole::address);
+        match now.into_iter().find(|now| now.network == was.network) {
+            Some(now) if now.tentative && !was.tentative => {
+                addr::queue_remove(socket, index, name, was.network)?;
+                ignore(socket.flush(), Errno::EADDRNOTAVAIL)?;
+            }
+            Some(_) => continue,
+            None => {}
+        }
+        wanted.queue_add(socket, index, name)?;
+        // The same address may be in the list twice.
+        ignore(socket.flush(), Errno::EEXIST)?;
     }
-    match socket.flush() {
-        Err(error) if error.is(Errno::EEXIST) => Ok(()),
+    Ok(())
+}
+
+fn ignore(done: Result<(), kernel::Error>, errno: Errno) -> Result<(), kernel::Error> {
+    match done {
+        Err(error) if error.is(errno) => Ok(()),
         other => other,
     }
 }
@@ -173,10 +186,7 @@ impl Kind for VrfPort {
             back.routes.sort_by_key(|route| route.via().is_some());
         }
         link::queue_master(socket, link.index, &self.link, None)?;
-        match socket.flush() {
-            Err(error) if error.is(Errno::ENODEV) => return Ok(()),
-            other => other?,
-        }
+        ignore(socket.flush(), Errno::ENODEV)?;
         // The interface is usually about to go, so what cannot be put back must not keep it.
         if let Err(error) = put_back(socket, link.index, &self.link, &back) {
             log::warn!("not put back: {error}");
@@ -198,10 +208,7 @@ fn put_back(
     restore(socket, index, name, &back.addresses)?;
     for route in back.routes.iter().filter(|route| route.link() == Some(index)) {
         route.queue_add(socket, MAIN)?;
-        match socket.flush() {
-            Err(error) if error.is(Errno::EEXIST) => {}
-            other => other?,
-        }
+        ignore(socket.flush(), Errno::EEXIST)?;
     }
     Ok(())
 }
