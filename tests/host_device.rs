@@ -198,3 +198,22 @@ fn a_fused_list_has_it_as_a_member() {
     assert_eq!(on_host(&host, "dev0")["mtu"], 1500);
     assert!(host.snapshot().files("id-blue").is_empty());
 }
+
+/// A cable may be plugged in later.
+#[test]
+fn without_a_carrier_it_is_attached_all_the_same() {
+    let host = wired();
+    let pod = host.pod("blue");
+    host.run("ip link set wire0 down");
+    let call = pod.call(DEVICE, &host_device(json!({"device": "dev0", "ipam": dual_ipam()})));
+    let result = call.add();
+    call.check(&result).silence();
+    assert!(pod.run("ip -6 addr show eth0").contains("fd00:88::2/64"));
+    host.run("ip link set wire0 up");
+    host.run("ip addr replace fd00:88::1/64 dev wire0 nodad");
+    host.wait("both families are reached", |_| {
+        pod.reaches("10.88.0.1") && pod.reaches("fd00:88::1")
+    });
+    call.del();
+    assert_home(&host, "after DEL");
+}

@@ -92,6 +92,9 @@ fn a_machine_that_opens_it_is_reached() {
     assert_eq!(result["ips"][0]["address"], "10.88.0.2/24");
     assert_eq!(result["ips"][1]["interface"], 0);
     call.check(&result).silence();
+    let sysctl = |name: &str| pod.run(&format!("cat /proc/sys/net/{name}"));
+    assert_eq!(sysctl("ipv4/conf/eth0/arp_notify"), "1\n");
+    assert_eq!(sysctl("ipv6/conf/eth0/keep_addr_on_down"), "1\n");
     std::thread::scope(|scope| {
         let machine = scope.spawn(|| machine(&pod, 1234, 1234, 0, ANSWERING));
         host.wait("the machine is reached", |_| {
@@ -106,6 +109,9 @@ fn a_machine_that_opens_it_is_reached() {
     assert!(host.snapshot().files("id-blue").is_empty());
 }
 
+/// Keys, and what a link made with them must be like.
+type Row<'a> = (Value, &'a dyn Fn(&Value));
+
 #[test]
 fn every_key_does_what_it_says() {
     let host = Host::new();
@@ -115,8 +121,7 @@ fn every_key_does_what_it_says() {
     let info = |link: &Value, key: &str| link["linkinfo"]["info_data"][key].clone();
     // Users come by name or number.
     let id = |link: &Value, key: &str| info(link, key).to_string().replace('"', "");
-    type Look<'a> = &'a dyn Fn(&Value);
-    let rows: &[(Value, Look<'_>)] = &[
+    let rows: &[Row<'_>] = &[
         (json!({}), &|link| {
             assert_eq!(info(link, "type"), "tap");
             assert_eq!(info(link, "persist"), true);

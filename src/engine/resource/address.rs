@@ -56,7 +56,14 @@ impl Kind for Addresses {
         {
             let groups = libc::RTMGRP_IPV6_IFADDR as u32;
             let mut listener = node.within(Side::Pod, || RouteSocket::listen(groups))??;
-            addr::settle(&mut node.pod()?.route, &mut listener, index, &self.link, SETTLE_LIMIT)?;
+            let route = &mut node.pod()?.route;
+            let settled = addr::settle(route, &mut listener, index, &self.link, SETTLE_LIMIT);
+            // Without a carrier nobody could be asked; the kernel does it when there is one.
+            let has_carrier = link::find(route, &self.link)?.is_none_or(|link| link.running);
+            match settled {
+                Err(error) if !has_carrier => log::warn!("{error}; {} has no carrier", self.link),
+                other => other?,
+            }
         }
         Ok(Made::Now)
     }

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::source_routing::{all_routes, through};
 use super::{Kind, Made};
+use crate::engine::node::Side;
 use crate::engine::{Error, Node};
-use crate::kernel::addr::whole as address;
+use crate::kernel::addr::{self, whole as address};
 use crate::kernel::netlink::RouteSocket;
 use crate::kernel::route::whole::{MAIN, Whole};
-use crate::kernel::{self, link, vrf};
+use crate::kernel::{self, link, sysctl, vrf};
 
 /// An interface in a VRF.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -51,28 +52,51 @@ impl Before {
     }
 }
 
-/// Gives a link those of `addresses` back that it has lost.
+/// Gives a link those of `addresses` back that it has lost or, if it `detects` duplicates, of which the
+/// kernel asks again whether somebody else has them: until it knows, they are of no use.
 fn restore(
     socket: &mut RouteSocket,
-    index: u32,
-    name: &str,
+    (index, name): (u32, &str),
     addresses: &[address::Whole],
+    detects: bool,
 ) -> Result<(), kernel::Error> {
     let there = address::global_v6(socket, index)?;
-    let has = |wanted: &address::Whole| {
-        let network = |one: &address::Whole| one.address().map(|address| address.network);
-        there.iter().any(|one| network(one) == network(wanted))
-    };
-    for lost in addresses.iter().filter(|wanted| !has(wanted)) {
-        lost.queue_add(socket, index, name)?;
+    for wanted in addresses {
+        let Some(was) = wanted.address() else { continue };
+        let now = there.iter().filter_map(address::Whole::address);
+        match now.into_iter().find(|now| now.network == was.network) {
+            Some(now) if detects && now.tentative && !was.tentative => {
+                addr::queue_remove(socket, index, name, was.network)?;
+                ignore(socket.flush(), Errno::EADDRNOTAVAIL)?;
+            }
+            Some(_) => continue,
+            None => {}
+        }
+        wanted.queue_add(socket, index, name)?;
+        // The same address may be in the list twice.
+        ignore(socket.flush(), Errno::EEXIST)?;
     }
-    match socket.flush() {
-        Err(error) if error.is(Errno::EEXIST) => Ok(()),
+    Ok(())
+}
+
+fn ignore(done: Result<(), kernel::Error>, errno: Errno) -> Result<(), kernel::Error> {
+    match done {
+        Err(error) if error.is(errno) => Ok(()),
         other => other,
     }
 }
 
 impl VrfPort {
+    /// Whether the interface looks for duplicates of its IPv6 addresses (`addrconf_dad_begin`,
+    /// net/ipv6/addrconf.c). Without IPv6 it has none.
+    fn detects(&self, node: &mut Node<'_>) -> Result<bool, Error> {
+        let is_on = |interface: &str| {
+            let value = sysctl::read(&format!("net/ipv6/conf/{interface}/accept_dad"));
+            value.is_ok_and(|value| value.parse().is_ok_and(|value: i32| value > 0))
+        };
+        Ok(node.within(Side::Pod, || is_on("all") || is_on(&self.link))?)
+    }
+
     /// The VRF, if it is there.
     fn vrf(&self, socket: &mut RouteSocket) -> Result<Option<vrf::Vrf>, kernel::Error> {
         Ok(vrf::list(socket)?.into_iter().find(|one| one.name == self.vrf))
@@ -106,8 +130,9 @@ impl Kind for VrfPort {
     fn create(&self, node: &mut Node<'_>) -> Result<Made, Error> {
         // The interface must have its addresses and routes first.
         node.host.flush()?;
+        node.pod()?.route.flush()?;
+        let detects = self.detects(node)?;
         let socket = &mut node.pod()?.route;
-        socket.flush()?;
         let absent = |what: String| Error::Conflict(format!("{what} is not in the container"));
         let Some(vrf) = self.vrf(socket)? else {
             return Err(absent(format!("VRF {}", self.vrf)));
@@ -127,7 +152,7 @@ impl Kind for VrfPort {
         };
         link::queue_master(socket, link.index, &self.link, Some((vrf.index, &self.vrf)))?;
         socket.flush()?;
-        restore(socket, link.index, &self.link, &before.addresses)?;
+        restore(socket, (link.index, &self.link), &before.addresses, detects)?;
         for route in &before.routes {
             route.queue_replace(socket, vrf.table)?;
             // The next may lead through it.
@@ -149,8 +174,11 @@ impl Kind for VrfPort {
     }
 
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {
-        let Some(pod) = node.pod.as_mut() else { return Ok(()) };
-        let socket = &mut pod.route;
+        if node.pod.is_none() {
+            return Ok(());
+        }
+        let detects = self.detects(node)?;
+        let socket = &mut node.pod()?.route;
         let Some(vrf) = self.vrf(socket)? else { return Ok(()) };
         let Some(link) = link::find(socket, &self.link)? else { return Ok(()) };
         if link.master != Some(vrf.index) {
@@ -173,12 +201,9 @@ impl Kind for VrfPort {
             back.routes.sort_by_key(|route| route.via().is_some());
         }
         link::queue_master(socket, link.index, &self.link, None)?;
-        match socket.flush() {
-            Err(error) if error.is(Errno::ENODEV) => return Ok(()),
-            other => other?,
-        }
+        ignore(socket.flush(), Errno::ENODEV)?;
         // The interface is usually about to go, so what cannot be put back must not keep it.
-        if let Err(error) = put_back(socket, link.index, &self.link, &back) {
+        if let Err(error) = put_back(socket, (link.index, &self.link), &back, detects) {
             log::warn!("not put back: {error}");
         }
         Ok(())
@@ -191,17 +216,14 @@ impl Kind for VrfPort {
 
 fn put_back(
     socket: &mut RouteSocket,
-    index: u32,
-    name: &str,
+    (index, name): (u32, &str),
     back: &Before,
+    detects: bool,
 ) -> Result<(), kernel::Error> {
-    restore(socket, index, name, &back.addresses)?;
+    restore(socket, (index, name), &back.addresses, detects)?;
     for route in back.routes.iter().filter(|route| route.link() == Some(index)) {
         route.queue_add(socket, MAIN)?;
-        match socket.flush() {
-            Err(error) if error.is(Errno::EEXIST) => {}
-            other => other?,
-        }
+        ignore(socket.flush(), Errno::EEXIST)?;
     }
     Ok(())
 }

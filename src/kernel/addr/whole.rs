@@ -40,7 +40,7 @@ impl Whole {
     }
 
     /// The message that gives it to a link that had it a moment ago, so that nobody need be asked
-    /// whether he has it.
+    /// whether he has it, unless somebody was just then.
     fn request(&self, link: u32) -> AddressMessage {
         let mut message = AddressMessage::default();
         let Some([family, prefix, _flags, scope, ..]) = self.message.first_chunk::<ADDRESS>()
@@ -54,8 +54,11 @@ impl Whole {
         for attribute in Reader::new(self.message.get(ADDRESS..).unwrap_or_default()) {
             let value = if attribute.kind == wire::FLAGS {
                 let was = attribute.value.first_chunk().copied().map_or(0, u32::from_ne_bytes);
-                let wishes = was & !(wire::TENTATIVE | wire::DADFAILED);
-                (wishes | wire::NO_DETECTION).to_ne_bytes().to_vec()
+                let mut wishes = was & !(wire::TENTATIVE | wire::DADFAILED);
+                if was & wire::TENTATIVE == 0 {
+                    wishes |= wire::NO_DETECTION;
+                }
+                wishes.to_ne_bytes().to_vec()
             } else {
                 attribute.value.to_vec()
             };
@@ -145,29 +148,45 @@ mod tests {
     use super::*;
     use crate::kernel::attr::Writer;
 
-    fn one() -> Whole {
+    fn with_flags(flags: u32) -> Whole {
         let mut writer = Writer::default();
         writer.raw(&[10, 64, 0xc0, 0]);
         writer.raw(&7_u32.to_ne_bytes());
         writer.bytes(wire::ADDRESS, &"fd00::2".parse::<std::net::Ipv6Addr>().unwrap().octets());
         writer.bytes(6, &[0xff; 16]);
-        writer.bytes(wire::FLAGS, &0x2c0_u32.to_ne_bytes());
+        writer.bytes(wire::FLAGS, &flags.to_ne_bytes());
         Whole { message: writer.as_bytes().to_vec() }
+    }
+
+    /// Permanent, and without a route to its subnet.
+    fn one() -> Whole {
+        with_flags(0x280)
+    }
+
+    fn again(one: &Whole) -> Whole {
+        let message = one.request(9);
+        let mut bytes = vec![0; message.buffer_len()];
+        message.emit(&mut bytes);
+        Whole { message: bytes }
+    }
+
+    fn of(one: &Whole, kind: u16) -> Option<Vec<u8>> {
+        crate::kernel::attr::find(&one.message[ADDRESS..], kind).map(<[u8]>::to_vec)
     }
 
     #[test]
     fn it_is_given_back_with_all_it_had_and_without_detection() {
         assert_eq!(one().to_string(), "fd00::2/64");
-        let message = one().request(9);
-        let mut bytes = vec![0; message.buffer_len()];
-        message.emit(&mut bytes);
-        let again = Whole { message: bytes };
+        let again = again(&one());
         assert_eq!(again.parts().map(|(index, _)| index), Some(9));
-        let of = |one: &Whole, kind: u16| {
-            crate::kernel::attr::find(&one.message[ADDRESS..], kind).map(<[u8]>::to_vec)
-        };
         assert_eq!(of(&again, 6), of(&one(), 6));
         assert_eq!(of(&again, wire::FLAGS), Some(0x282_u32.to_ne_bytes().to_vec()));
+    }
+
+    #[test]
+    fn detection_that_was_under_way_begins_anew() {
+        let again = again(&with_flags(0x2c0));
+        assert_eq!(of(&again, wire::FLAGS), Some(0x280_u32.to_ne_bytes().to_vec()));
     }
 
     #[test]

@@ -142,6 +142,20 @@ fn missing(named: &Named, problem: String, request: &Request, sysfs: &Sysfs) -> 
     ))
 }
 
+/// The PCI address of a device, or of the one that it is in as with virtio, if that is how the
+/// configuration names it; empty for others.
+fn pci_of(settings: &Settings, sysfs: &Sysfs, device: &Device) -> String {
+    let parent = &device.identity.parent;
+    if device.identity.bus == "pci" {
+        return parent.clone();
+    }
+    let named = settings.named.iter().find_map(|named| match named {
+        Named::Pci(id) | Named::Allotted(id) if sysfs.has("pci", id) => Some(id),
+        _ => None,
+    });
+    named.cloned().unwrap_or_default()
+}
+
 impl Facts {
     /// The facts for an ADD.
     pub(super) fn observe(
@@ -163,6 +177,7 @@ impl Facts {
             return Ok(Self::UserSpace { pci: address });
         }
         let device = on_host(settings, request, &sysfs, node)?;
-        Ok(Self::OnHost { device: Box::new(device), namespace })
+        let pci = pci_of(settings, &sysfs, &device);
+        Ok(Self::OnHost { device: Box::new(device), namespace, pci })
     }
 }

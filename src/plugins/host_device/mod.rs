@@ -31,6 +31,8 @@ pub enum Facts {
         device: Box<Device>,
         /// The inode number of the container's namespace.
         namespace: u64,
+        /// Its PCI address; empty when it is no PCI device.
+        pci: String,
     },
     /// A program in user space drives the device.
     UserSpace {
@@ -48,11 +50,8 @@ impl Facts {
     /// The PCI address of the device; empty when it is none of PCI.
     fn pci(&self) -> String {
         match self {
-            Self::OnHost { device, .. } if device.identity.bus == "pci" => {
-                device.identity.parent.clone()
-            }
-            Self::UserSpace { pci } => pci.clone(),
-            _ => String::new(),
+            Self::OnHost { pci, .. } | Self::UserSpace { pci } => pci.clone(),
+            Self::Attached { .. } => String::new(),
         }
     }
 }

@@ -76,7 +76,7 @@ fn device(request: &Request, facts: &Facts, ips: &[IpConfig]) -> Result<Option<H
         Facts::Attached { mac } => {
             return Ok(Some(HostDevice { pod, mac: mac.clone(), ..HostDevice::default() }));
         }
-        Facts::OnHost { device, namespace } => (device, *namespace),
+        Facts::OnHost { device, namespace, .. } => (device, *namespace),
     };
     let link = &device.link;
     if link.mtu < IPV6_MTU

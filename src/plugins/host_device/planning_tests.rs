@@ -47,7 +47,9 @@ fn on_host(mtu: u32, identity: Identity) -> Facts {
         ..Link::default()
     };
     let address = HardwareAddress::parse("0a:58:0a:01:00:05").unwrap();
-    Facts::OnHost { device: Box::new(Device { link, address, identity }), namespace: 4711 }
+    let pci = identity.parent.clone();
+    let device = Box::new(Device { link, address, identity });
+    Facts::OnHost { device, namespace: 4711, pci }
 }
 
 fn hardware() -> Identity {

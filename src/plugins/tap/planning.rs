@@ -68,7 +68,8 @@ pub(super) fn plan(
         // Nobody can answer before a program has opened the device, and until then addresses would
         // not come into use.
         detection: Detection::Off,
-        telling: Telling::Nobody,
+        // With `arp_notify` set, the kernel tells a machine whenever the link gets its carrier from it.
+        telling: Telling::Announced,
         is_up: true,
     };
     resources.extend(inside.resources());
