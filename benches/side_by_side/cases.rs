@@ -22,6 +22,9 @@ const BRIDGE: Shape =
 const MASQUERADE: Shape = Shape { masquerade: true, ..BRIDGE };
 const DUAL_STACK: Shape = Shape { dual_stack: true, ..BRIDGE };
 const CHAIN: Shape = Shape { kind: Kind::Chain, ..MASQUERADE };
+const PTP: Shape = Shape { kind: Kind::Ptp, ..BRIDGE };
+const PTP_MASQUERADE: Shape = Shape { masquerade: true, ..PTP };
+const PTP_DUAL_STACK: Shape = Shape { dual_stack: true, ..PTP };
 const IPAM: Shape = Shape { kind: Kind::HostLocal, ..BRIDGE };
 
 const LIFE: &[Verb] = &[Verb::Add, Verb::Check, Verb::Del];
@@ -39,6 +42,9 @@ pub fn all(with_density: bool) -> Vec<Case> {
         case("bridge", "default gateway, host-local with an IPv4 /16", BRIDGE, LIFE),
         case("bridge-masq", "the same with ipMasq", MASQUERADE, LIFE),
         case("bridge-dual", "the same without ipMasq, with an IPv6 /64", DUAL_STACK, LIFE),
+        case("ptp", "default route, host-local with an IPv4 /16", PTP, LIFE),
+        case("ptp-masq", "the same with ipMasq", PTP_MASQUERADE, LIFE),
+        case("ptp-dual", "the same without ipMasq, with an IPv6 /64", PTP_DUAL_STACK, LIFE),
         case(
             "chain",
             "bridge with ipMasq, portmap (2 ports), firewall, bandwidth both ways, tuning",

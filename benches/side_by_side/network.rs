@@ -18,6 +18,8 @@ pub struct Shape {
 pub enum Kind {
     /// A bridge plugin alone.
     Bridge,
+    /// The plugin ptp alone.
+    Ptp,
     /// Address management alone.
     HostLocal,
     /// The usual list: bridge, portmap, firewall, bandwidth, tuning.
@@ -117,6 +119,17 @@ impl Network {
         let ipam = json!({ "type": "host-local", "ranges": ranges });
         match shape.kind {
             Kind::HostLocal => json!({ "type": "host-local", "ipam": ipam }),
+            Kind::Ptp => {
+                let mut ipam = ipam;
+                let mut routes = vec![json!({ "dst": "0.0.0.0/0" })];
+                if shape.dual_stack {
+                    routes.push(json!({ "dst": "::/0" }));
+                }
+                if let Value::Object(keys) = &mut ipam {
+                    keys.insert("routes".to_owned(), json!(routes));
+                }
+                json!({ "type": "ptp", "ipMasq": shape.masquerade, "ipam": ipam })
+            }
             Kind::Bridge | Kind::Chain => json!({
                 "type": "bridge", "bridge": self.bridge, "isDefaultGateway": true,
                 "ipMasq": shape.masquerade, "ipam": ipam,

@@ -43,7 +43,7 @@ impl Entrant<'_> {
     fn next_pod(&mut self, host: &Host) -> Result<Pod, Error> {
         let container_id = format!("{}-{}", self.contender.name, self.pods);
         let netns = match self.network.shape.kind {
-            Kind::Bridge | Kind::Chain => host.make_pod_namespace(&container_id)?,
+            Kind::Bridge | Kind::Ptp | Kind::Chain => host.make_pod_namespace(&container_id)?,
             Kind::HostLocal => self.idle_netns.clone(),
         };
         let pod = Pod { number: self.pods, container_id, netns, result: Value::Null };

@@ -56,9 +56,11 @@ impl Application {
         let mut left = Vec::new();
         for (place, resource) in resources.iter().enumerate().rev() {
             let kind = resource.kind();
-            let mut undone = kind.remove(node);
+            let mut undone = kind.undo(node);
             if undone.is_ok() && self.made.get(place) == Some(&Made::Now) && alone {
-                undone = kind.take_back(node);
+                // A bridge is asked for its ports.
+                undone = node.remove_leaving().map_err(Error::from);
+                undone = undone.and_then(|()| kind.take_back(node));
             }
             if let Err(error) = undone {
                 left.push(error.to_string());

@@ -1,6 +1,7 @@
 //! What the engine reports.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::delegate;
@@ -15,6 +16,18 @@ pub enum Error {
     /// The state on the node contradicts the plan, and it is not ours to change.
     #[error("{0}")]
     Conflict(String),
+    /// A port of the host is another attachment's.
+    #[error("host port {port}/{protocol}{} is already taken by {owner}; detach that one first (DEL), or choose another port", at.map(|at| format!(" of {at}")).unwrap_or_default())]
+    PortTaken {
+        /// The port.
+        port: u16,
+        /// The protocol's name.
+        protocol: &'static str,
+        /// The address of the host, if it is for one.
+        at: Option<IpAddr>,
+        /// Whose it is.
+        owner: String,
+    },
     /// CHECK found the attachment different from the plan.
     #[error("the attachment is not as it should be: {}", .0.join("; "))]
     Drift(Vec<String>),

@@ -243,6 +243,21 @@ impl Journal {
     }
 }
 
+/// The first record, of all networks below a state directory, that `wanted` is true of. Reads every
+/// record until then; for telling people who has what they want.
+pub fn search(state: Option<&Path>, wanted: &dyn Fn(&Record) -> bool) -> Option<Record> {
+    let state = state.unwrap_or(Path::new(STATE_DIR));
+    for network in fs::read_dir(state).ok()?.flatten() {
+        let name = network.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let records = Journal::of(Some(state), name).list().unwrap_or_default();
+        if let Some(found) = records.into_iter().find(|record| wanted(record)) {
+            return Some(found);
+        }
+    }
+    None
+}
+
 /// The kernel's boot ID (random(4)), read once; empty when it cannot be read, which matches no
 /// other.
 pub fn boot_id() -> &'static str {

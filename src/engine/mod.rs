@@ -5,7 +5,9 @@
 
 pub mod apply;
 pub mod error;
+pub mod host_end;
 pub mod journal;
+pub mod leaving;
 pub mod node;
 pub mod owner;
 pub mod reference;

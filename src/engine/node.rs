@@ -9,6 +9,8 @@ use crate::kernel::netlink::RouteSocket;
 use crate::kernel::netns::Namespace;
 use crate::kernel::{Error, conntrack, nft};
 
+use super::leaving::Leaving;
+
 /// On which side of the veth pair something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -54,6 +56,8 @@ pub struct Node<'a> {
     pub leases: Option<&'a dyn LeaseKeeper>,
     /// UDP ports of which connections are to be forgotten with the next commit, and whether of IPv6.
     udp: Vec<(Vec<u16>, bool)>,
+    /// What is to be removed from the host together.
+    pub(super) leaving: Leaving,
     home: Namespace,
     nft: Option<nft::Socket>,
     links: HashMap<String, Link>,
@@ -83,6 +87,7 @@ impl<'a> Node<'a> {
             rules: nft::Change::default(),
             leases,
             udp: Vec::new(),
+            leaving: Leaving::default(),
             home,
             nft: None,
             links: HashMap::new(),
@@ -96,6 +101,23 @@ impl<'a> Node<'a> {
     /// When it is gone.
     pub fn pod(&mut self) -> Result<&mut Pod, Error> {
         self.pod.as_mut().ok_or_else(gone)
+    }
+
+    /// The host's namespace.
+    pub fn home(&self) -> &Namespace {
+        &self.home
+    }
+
+    /// Goes on with another namespace as the container's, or with the container's when it was thought
+    /// gone.
+    ///
+    /// # Errors
+    /// When the namespace cannot be entered.
+    pub fn take_pod(&mut self, namespace: Namespace) -> Result<(), Error> {
+        let route = namespace.enter_from(&self.home, RouteSocket::open)??;
+        self.pod = Some(Pod { namespace, route });
+        self.pod_links.clear();
+        Ok(())
     }
 
     /// The socket of one side.
@@ -164,6 +186,14 @@ impl<'a> Node<'a> {
         found.ok_or_else(|| absent(name))
     }
 
+    /// The index of a link of the host's, as it is now.
+    ///
+    /// # Errors
+    /// As [`Self::link`].
+    pub fn host_index(&self, name: &str) -> Result<u32, Error> {
+        link::index(&self.host, name)?.ok_or_else(|| absent(name))
+    }
+
     /// The index of a link in the container, remembered from the last look.
     ///
     /// # Errors
@@ -189,7 +219,8 @@ impl<'a> Node<'a> {
         self.nft.as_mut().ok_or(Error::Garbled("no nftables socket".into()))
     }
 
-    /// Carries out everything that was queued: link requests, then rules, in one transaction.
+    /// Carries out everything that was queued: link requests, then rules, in one transaction, then
+    /// the removal of links.
     ///
     /// # Errors
     /// The first refusal.
@@ -198,7 +229,8 @@ impl<'a> Node<'a> {
         if let Some(pod) = &mut self.pod {
             pod.route.flush()?;
         }
-        self.commit()
+        self.commit()?;
+        self.remove_leaving()
     }
 
     /// Has the kernel forget, once the rules are changed, its UDP connections to `ports` of the host:

@@ -56,9 +56,24 @@ impl Owner {
         format!("veth{}", hex(&self.digest("host link", attempt), 4))
     }
 
+    /// The name under which a link of the container is made where its own name is taken for the moment.
+    pub fn temporary_link(&self) -> String {
+        format!("tmp{}", hex(&self.digest("temporary link", 0), 4))
+    }
+
     /// The container link's hardware address: locally administered, following from the owner.
     pub fn mac(&self) -> Mac {
-        let digest = self.digest("mac", 0);
+        self.mac_for("mac")
+    }
+
+    /// The hardware address of the attachment's ifb device, by which it is known from the moment it
+    /// is there: its name is the same for every interface of the container on the network.
+    pub fn ifb_mac(&self) -> Mac {
+        self.mac_for("ifb")
+    }
+
+    fn mac_for(&self, purpose: &str) -> Mac {
+        let digest = self.digest(purpose, 0);
         let mut bytes = [0; 6];
         for (byte, random) in bytes.iter_mut().zip(digest) {
             *byte = random;

@@ -4,13 +4,15 @@
 //! Chain names and comments are theirs, so that either side removes what the other has made.
 
 pub mod forward;
+pub mod hostport;
 
 use std::net::IpAddr;
 
 use ipnetwork::IpNetwork;
 
 use super::{Error, Node, Owner};
-use crate::kernel::{self, iptables, legacy};
+use crate::kernel::nft::Socket;
+use crate::kernel::{self, iptables, legacy, nft};
 
 /// Removes the masquerading rules and the spoofing check of an attachment, whichever backend made
 /// them; none is fine.
@@ -80,11 +82,30 @@ fn rules(owner: &Owner, addresses: &[&IpNetwork], v6: bool) -> String {
     text.push_str("COMMIT\n");
     text
 }
-/// Temporary.
-pub fn remove_portmap(_o: &Owner, _n: &mut Node<'_>) -> Result<(), Error> {
-    Ok(())
+
+/// Removes the port mappings of an attachment, whichever backend made them, and says whether there
+/// were any; none is fine.
+///
+/// # Errors
+/// The kernel's refusal, or that of iptables-legacy where that is in use.
+pub fn remove_portmap(owner: &Owner, node: &mut Node<'_>) -> Result<bool, Error> {
+    let socket = nf_tables(node)?;
+    Ok(legacy::portmap::remove(socket, &owner.network, &owner.container_id)?)
 }
-/// Temporary.
-pub fn portmap_present(_o: &Owner, _n: &mut Node<'_>) -> Result<bool, Error> {
-    Ok(false)
+
+/// Whether port mappings of the reference plugin are there for an attachment in one family.
+///
+/// # Errors
+/// As [`remove_portmap`].
+pub fn portmap_present(owner: &Owner, v6: bool, node: &mut Node<'_>) -> Result<bool, Error> {
+    let socket = nf_tables(node)?;
+    Ok(legacy::portmap::present(socket, &owner.network, &owner.container_id, v6)?)
+}
+
+/// The nftables socket; `None` on a kernel without.
+fn nf_tables<'n>(node: &'n mut Node<'_>) -> Result<Option<&'n mut Socket>, Error> {
+    match node.nft() {
+        Err(kernel::Error::Nft(nft::Error::Unsupported { .. })) => Ok(None),
+        socket => Ok(Some(socket?)),
+    }
 }

@@ -1,6 +1,7 @@
-//! Address sources: host-local in this process, any other as a foreign plugin.
+//! Address sources: host-local and static in this process, any other as a foreign plugin.
 
 pub mod host_local;
+pub mod static_addresses;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use crate::protocol::result::{AddResult, Dns, IpConfig, Route};
 use crate::protocol::{self, names};
 
 use host_local::{Holder, HostLocal};
+use static_addresses::StaticAddresses;
 
 /// What an address source hands out.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +34,9 @@ pub enum Error {
     /// host-local failed.
     #[error(transparent)]
     HostLocal(#[from] host_local::Error),
+    /// static failed.
+    #[error(transparent)]
+    Static(#[from] static_addresses::Error),
     /// A foreign plugin failed.
     #[error(transparent)]
     Delegate(#[from] delegate::Error),
@@ -56,8 +61,10 @@ pub enum Error {
 
 /// The address source of a configuration.
 pub enum Source {
-    /// In this process.
+    /// Leases of this node's ranges, in this process.
     HostLocal(HostLocal),
+    /// Addresses of the configuration, in this process.
+    Static(StaticAddresses),
     /// A program found on CNI_PATH.
     Foreign {
         /// Its type.
@@ -85,6 +92,9 @@ impl Source {
                 .map(|source| Some(Self::HostLocal(source)))
                 .map_err(Error::from);
         }
+        if name == static_addresses::NAME {
+            return Ok(Some(Self::Static(StaticAddresses::of(request)?)));
+        }
         names::plugin_type(name).map_err(|error| Error::Type(error.to_string()))?;
         Ok(Some(Self::Foreign {
             name: name.to_owned(),
@@ -97,6 +107,7 @@ impl Source {
     pub fn name(&self) -> &str {
         match self {
             Self::HostLocal(_) => HOST_LOCAL,
+            Self::Static(_) => static_addresses::NAME,
             Self::Foreign { name, .. } => name,
         }
     }
@@ -120,6 +131,7 @@ impl Source {
                     dns: leased.dns,
                 })
             }
+            Self::Static(source) => Ok(of_configuration(source)),
             Self::Foreign { name, program, stdin } => {
                 let value = delegate::add(program, stdin)?;
                 let result = AddResult::read(&value).map_err(|source| {
@@ -151,6 +163,7 @@ impl Source {
                     dns: leased.dns,
                 })
             }
+            Self::Static(source) => Ok(of_configuration(source)),
             Self::Foreign { name, .. } => Err(Error::Unknown(name.clone())),
         }
     }
@@ -162,6 +175,7 @@ impl Source {
     pub fn release(&self, owner: &Owner) -> Result<(), Error> {
         match self {
             Self::HostLocal(source) => Ok(source.release(holder(owner)).map(drop)?),
+            Self::Static(_) => Ok(()),
             Self::Foreign { program, stdin, .. } => Ok(delegate::del(program, stdin)?),
         }
     }
@@ -173,6 +187,7 @@ impl Source {
     pub fn check(&self, owner: &Owner) -> Result<(), Error> {
         match self {
             Self::HostLocal(source) => Ok(source.check(holder(owner))?),
+            Self::Static(source) => Ok(source.check()?),
             Self::Foreign { program, stdin, .. } => Ok(delegate::check(program, stdin)?),
         }
     }
@@ -184,6 +199,7 @@ impl Source {
     pub fn retain(&self, valid: &dyn Fn(Holder<'_>) -> bool) -> Result<(), Error> {
         match self {
             Self::HostLocal(source) => Ok(source.retain(valid).map(drop)?),
+            Self::Static(_) => Ok(()),
             Self::Foreign { program, stdin, .. } => Ok(delegate::gc(program, stdin)?),
         }
     }
@@ -196,8 +212,18 @@ impl Source {
     pub fn room(&self, abandoned: &mut dyn FnMut(Holder<'_>) -> bool) -> Result<(), Error> {
         match self {
             Self::HostLocal(source) => Ok(source.room_after_reclaim(abandoned)?),
+            Self::Static(_) => Ok(()),
             Self::Foreign { program, stdin, .. } => Ok(delegate::status(program, stdin)?),
         }
+    }
+}
+
+fn of_configuration(source: &StaticAddresses) -> Leased {
+    Leased {
+        source: static_addresses::NAME.into(),
+        ips: source.ips.clone(),
+        routes: source.routes.clone(),
+        dns: source.dns.clone(),
     }
 }
 

@@ -8,6 +8,8 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
 use rtnetlink::AddressMessageBuilder;
 
+pub mod whole;
+
 use super::attr;
 use super::error::Error;
 use super::netlink::{RouteSocket, flags};
@@ -49,6 +51,8 @@ mod wire {
     pub(super) const ADDRESS: u16 = 1;
     pub(super) const LOCAL: u16 = 2;
     pub(super) const FLAGS: u16 = 8;
+    /// `IFA_F_NODAD`.
+    pub(super) const NO_DETECTION: u32 = 0x02;
     pub(super) const DADFAILED: u32 = 0x08;
     pub(super) const TENTATIVE: u32 = 0x40;
 }

@@ -8,6 +8,8 @@ pub mod flags {
     pub const REQUEST: u16 = 0x1;
     /// Answer also when all went well.
     pub const ACK: u16 = 0x4;
+    /// Hear of one's own change, or of what one asks for where the answer is a notification.
+    pub const ECHO: u16 = 0x8;
     /// Fail when it is already there.
     pub const EXCL: u16 = 0x200;
     /// `NLM_F_REPLACE`: what is there gives way.

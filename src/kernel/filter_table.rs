@@ -6,11 +6,7 @@
 
 pub mod rule;
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-
-use nix::fcntl::{Flock, FlockArg};
 
 use super::Error;
 use super::iptables::Family;
@@ -22,9 +18,6 @@ pub use rule::{Interface, Rule};
 
 /// The table's name.
 pub const TABLE: &str = "filter";
-/// Keeps two of this program's changes of the table apart; /run/xtables.lock is iptables' own, which
-/// the programs that are run here take.
-const LOCK: &str = "/run/causeway-iptables.lock";
 
 /// Where iptables keeps its tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,18 +48,6 @@ struct Chain {
     name: String,
     /// `None` for rules that say more than [`Rule`] can.
     rules: Vec<(Option<Rule>, Place)>,
-}
-
-/// Takes the lock for reading the table and changing it by what was read; it ends with the value.
-///
-/// # Errors
-/// [`Error::File`].
-pub fn lock() -> Result<Flock<File>, Error> {
-    let failed =
-        |source: std::io::Error| Error::File { path: LOCK.into(), doing: "take the lock", source };
-    let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(LOCK);
-    Flock::lock(open.map_err(failed)?, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| failed(errno.into()))
 }
 
 /// Where the program that [`Family::restore`] runs keeps its tables. Which program that is follows

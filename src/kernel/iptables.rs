@@ -1,8 +1,12 @@
 //! iptables by its own programs, for operators who choose it: whole changes in one run of
 //! `iptables-restore` per family.
 
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Output, Stdio};
+
+use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
 
 use super::Error;
 
@@ -17,6 +21,10 @@ pub enum Family {
 
 /// Both, in the order they are worked on.
 pub const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
+
+/// Keeps two of this program's changes of tables apart; /run/xtables.lock is iptables' own, which
+/// the programs that are run here take.
+const LOCK: &str = "/run/causeway-iptables.lock";
 
 impl Family {
     /// The family of an address.
@@ -69,6 +77,21 @@ impl Family {
         let output = run(&self.program("restore"), &["--version"], None, needed_for)?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
+}
+
+/// Takes the lock for reading a table of iptables and changing it by what was read; it ends with the
+/// value. Programs that are run meanwhile have it, too: if this process is killed, it ends with the
+/// last of them.
+///
+/// # Errors
+/// [`Error::File`].
+pub fn lock() -> Result<Flock<File>, Error> {
+    let failed =
+        |source: std::io::Error| Error::File { path: LOCK.into(), doing: "take the lock", source };
+    let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(LOCK);
+    let file = open.map_err(failed)?;
+    fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty())).map_err(|errno| failed(errno.into()))?;
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| failed(errno.into()))
 }
 
 fn run(

@@ -9,9 +9,10 @@
 //!   rules in `POSTROUTING` jump;
 //! * iptables-legacy: the same, but outside nf_tables; see [`xtables`].
 //!
-//! Their protection against forged hardware addresses is in table bridge `nat`: two chains of the
+//! Their port mappings are in [`portmap`]. Their protection against forged hardware addresses is in table bridge `nat`: two chains of the
 //! pod's own, to which a rule in `PREROUTING` jumps.
 
+pub mod portmap;
 pub mod xtables;
 
 use std::fmt::Write as _;
@@ -44,7 +45,13 @@ const COMMENT_HASH: usize = 16;
 /// The chain in which the reference plugins' iptables backend masquerades an attachment:
 /// `CNI-` and 24 hex digits. The interface name has no part in it.
 pub fn chain_name(network: &str, container_id: &str) -> String {
-    let mut name = format!("CNI-{}", sha512(&format!("{network}{container_id}")));
+    prefixed_chain_name("", network, container_id)
+}
+
+/// A chain of an attachment's own: `CNI-`, a prefix that tells what it is for, and hex digits up to
+/// 28 characters.
+fn prefixed_chain_name(prefix: &str, network: &str, container_id: &str) -> String {
+    let mut name = format!("CNI-{prefix}{}", sha512(&format!("{network}{container_id}")));
     name.truncate(LONGEST_CHAIN);
     name
 }
@@ -94,7 +101,7 @@ pub fn remove_masquerade(
     socket.commit(&change)?;
     for family in xtables::FAMILIES {
         if family.has_nat() {
-            family.remove_chain(&name)?;
+            family.remove_chains(&[("POSTROUTING", &name)])?;
         }
     }
     Ok(())
@@ -136,7 +143,7 @@ pub fn masquerade_present(
         }
     }
     for family in xtables::FAMILIES {
-        if family.has_nat() && family.jumps_to(&name)? {
+        if family.has_nat() && family.jumps_to("POSTROUTING", &name)? {
             return Ok(true);
         }
     }

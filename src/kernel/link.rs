@@ -1,6 +1,10 @@
 //! Links: reading them, and making, changing and removing them.
 
 mod change;
+mod device;
+pub mod netkit;
+mod together;
+mod variety;
 
 use std::os::fd::AsFd;
 
@@ -10,6 +14,9 @@ use nix::errno::Errno;
 use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 pub use change::*;
+pub use device::*;
+pub use together::{Leaving, remove_as_group, remove_together};
+pub use variety::*;
 
 use super::attr::{self, Attribute, Reader};
 use super::error::Error;
@@ -57,6 +64,10 @@ pub struct Link {
     pub hairpin: bool,
     /// Whether a bridge port reaches only ports that are not isolated.
     pub isolated: bool,
+    /// What it is, of the kinds that [`Variety`] has.
+    pub variety: Option<Variety>,
+    /// The loopback interface (`IFF_LOOPBACK`).
+    pub loopback: bool,
     /// The sysctl `net.ipv6.conf.<name>.accept_ra`; `None` without IPv6.
     pub accept_ra: Option<u32>,
 }
@@ -97,12 +108,18 @@ mod wire {
     pub(super) const BRIDGE_VLAN_FILTERING: u16 = 7;
     pub(super) const BRIDGE_DEFAULT_PVID: u16 = 39;
     pub(super) const IFF_UP: u32 = 0x1;
+    pub(super) const IFF_LOOPBACK: u32 = 0x8;
     pub(super) const IFF_PROMISC: u32 = 0x100;
     pub(super) const IFF_ALLMULTI: u32 = 0x200;
     pub(super) const OPER_UP: u8 = 6;
 }
 
 impl Link {
+    /// Whether it is one end of a pair, of which the other may be in another namespace.
+    pub fn is_end_of_pair(&self) -> bool {
+        self.kind == "veth" || self.kind == "netkit"
+    }
+
     /// Reads an RTM_NEWLINK message; `None` for any other.
     fn read(kind: u16, message: &[u8]) -> Option<Self> {
         if kind != wire::RTM_NEWLINK {
@@ -112,6 +129,7 @@ impl Link {
         let mut link = Self {
             index: word(message.get(wire::INDEX..)?)?,
             up: flags & wire::IFF_UP != 0,
+            loopback: flags & wire::IFF_LOOPBACK != 0,
             promiscuous: flags & wire::IFF_PROMISC != 0,
             set_promiscuous: flags & wire::IFF_PROMISC != 0,
             all_multicast: flags & wire::IFF_ALLMULTI != 0,
@@ -151,10 +169,11 @@ impl Link {
             self.hairpin = on(port, wire::PORT_HAIRPIN);
             self.isolated = on(port, wire::PORT_ISOLATED);
         }
+        let data = attr::find(info, wire::INFO_DATA).unwrap_or_default();
+        self.variety = Variety::read(&self.kind, data);
         if self.kind != "bridge" {
             return;
         }
-        let data = attr::find(info, wire::INFO_DATA).unwrap_or_default();
         self.vlan_filtering = on(data, wire::BRIDGE_VLAN_FILTERING);
         self.default_vlan = attr::find(data, wire::BRIDGE_DEFAULT_PVID)
             .and_then(|value| value.try_into().ok())

@@ -44,12 +44,50 @@ pub fn socket_option(
     Errno::result(answer).map(drop)
 }
 
-/// The index of the interface `name` in a socket's network namespace (netdevice(7), SIOCGIFINDEX).
-/// Unlike asking by netlink this takes no lock in the kernel.
+/// Makes the device `name` behind an open /dev/net/tun, in the namespace that the file was opened in
+/// (TUNSETIFF). `flags` are `IFF_*` of linux/if_tun.h.
 ///
 /// # Errors
-/// `ENODEV` when there is none, `ENAMETOOLONG` when the name cannot be an interface's.
-pub fn interface_index(socket: BorrowedFd<'_>, name: &str) -> nix::Result<u32> {
+/// `EBUSY` when there is a device of that name and `flags` have `IFF_TUN_EXCL`; `ENAMETOOLONG` when
+/// the name cannot be an interface's.
+pub fn tun_make(tun: BorrowedFd<'_>, name: &str, flags: u16) -> nix::Result<()> {
+    let mut request = named(name)?;
+    request.ifr_ifru = libc::__c_anonymous_ifr_ifru { ifru_flags: flags as libc::c_short };
+    // SAFETY: the kernel reads and writes one `ifreq`, which `request` is, and which outlives the
+    // call; its name ends in a NUL, as `named` sees to.
+    Errno::result(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request) })
+        .map(drop)
+}
+
+/// What a device behind an open /dev/net/tun is told after it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TunSetting {
+    /// The user who may open it without privileges (TUNSETOWNER).
+    Owner(u32),
+    /// The group whose members may (TUNSETGROUP).
+    Group(u32),
+    /// It stays when the file is closed (TUNSETPERSIST).
+    Persistent,
+}
+
+/// Changes a setting of the device behind an open /dev/net/tun.
+///
+/// # Errors
+/// `EINVAL` for a user or group that does not exist in the caller's user namespace.
+pub fn tun_set(tun: BorrowedFd<'_>, setting: TunSetting) -> nix::Result<()> {
+    let (request, value) = match setting {
+        TunSetting::Owner(user) => (libc::TUNSETOWNER, user),
+        TunSetting::Group(group) => (libc::TUNSETGROUP, group),
+        TunSetting::Persistent => (libc::TUNSETPERSIST, 1),
+    };
+    // SAFETY: these requests take a number and touch no memory of ours; the file is borrowed, so it
+    // stays open during the call.
+    let answer = unsafe { libc::ioctl(tun.as_raw_fd(), request as _, libc::c_ulong::from(value)) };
+    Errno::result(answer).map(drop)
+}
+
+/// A request about the interface `name`, which is shorter than the array for it and so ends in a NUL.
+fn named(name: &str) -> nix::Result<libc::ifreq> {
     let mut request = libc::ifreq {
         ifr_name: [0; libc::IFNAMSIZ],
         ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_ifindex: 0 },
@@ -60,8 +98,18 @@ pub fn interface_index(socket: BorrowedFd<'_>, name: &str) -> nix::Result<u32> {
     for (place, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *place = byte as libc::c_char;
     }
+    Ok(request)
+}
+
+/// The index of the interface `name` in a socket's network namespace (netdevice(7), SIOCGIFINDEX).
+/// Unlike asking by netlink this takes no lock in the kernel.
+///
+/// # Errors
+/// `ENODEV` when there is none, `ENAMETOOLONG` when the name cannot be an interface's.
+pub fn interface_index(socket: BorrowedFd<'_>, name: &str) -> nix::Result<u32> {
+    let mut request = named(name)?;
     // SAFETY: the kernel reads and writes one `ifreq`, which `request` is, and which outlives the
-    // call; its name ends in a NUL since it is shorter than the array.
+    // call; its name ends in a NUL, as `named` sees to.
     let answer =
         unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFINDEX as _, &raw mut request) };
     Errno::result(answer)?;

@@ -122,6 +122,67 @@ pub fn queue_add(
     socket.queue(request, flags::CREATE, doing)
 }
 
+/// As [`queue_add`], but `EEXIST` comes back when there is a route to the same destination with the
+/// same priority, wherever it leads.
+///
+/// # Errors
+/// As [`RouteSocket::queue`].
+pub fn queue_add_alone(
+    socket: &mut RouteSocket,
+    link: u32,
+    name: &str,
+    route: &Route,
+) -> Result<(), Error> {
+    let request = RouteNetlinkMessage::NewRoute(message(route, link));
+    let doing = format!("add route {route} dev {name}");
+    socket.queue(request, flags::CREATE | flags::EXCL, doing)
+}
+
+/// Queues adding a route that gives packets the source address `source`, in the place of one to the
+/// same destination with the same priority. The address must be on a link already.
+///
+/// # Errors
+/// As [`RouteSocket::queue`].
+pub fn queue_add_from(
+    socket: &mut RouteSocket,
+    link: u32,
+    name: &str,
+    route: &Route,
+    source: IpAddr,
+) -> Result<(), Error> {
+    let mut message = message(route, link);
+    message.attributes.push(RouteAttribute::PrefSource(address_attribute(source)));
+    let doing = format!("add route {route} dev {name} with source {source}");
+    socket.queue(RouteNetlinkMessage::NewRoute(message), flags::CREATE | flags::REPLACE, doing)
+}
+
+/// Queues removing the route that the kernel makes for an address's subnet. `ESRCH` comes back when it
+/// is not there.
+///
+/// # Errors
+/// As [`RouteSocket::queue`].
+pub fn queue_remove_connected(
+    socket: &mut RouteSocket,
+    link: u32,
+    name: &str,
+    subnet: IpNetwork,
+) -> Result<(), Error> {
+    let scope = if subnet.is_ipv4() { RouteScope::Link } else { RouteScope::Universe };
+    let route = Route {
+        to: subnet,
+        via: None,
+        mtu: None,
+        advmss: None,
+        priority: None,
+        table: None,
+        scope: Some(u8::from(scope)),
+    };
+    let mut message = message(&route, link);
+    message.header.protocol = RouteProtocol::Kernel;
+    let doing = format!("remove the kernel's route {subnet} dev {name}");
+    socket.queue(RouteNetlinkMessage::DelRoute(message), 0, doing)
+}
+
 /// Queues a route on the link itself that gives packets a source address, in the place of one to the
 /// same destination with the same priority.
 ///
@@ -165,11 +226,15 @@ fn source_hint(link: u32, source: IpNetwork) -> RouteMessage {
         scope: Some(scope),
     };
     let mut message = message(&route, link);
-    message.attributes.push(RouteAttribute::PrefSource(match source.ip() {
+    message.attributes.push(RouteAttribute::PrefSource(address_attribute(source.ip())));
+    message
+}
+
+fn address_attribute(address: IpAddr) -> RouteAddress {
+    match address {
         IpAddr::V4(address) => RouteAddress::Inet(address),
         IpAddr::V6(address) => RouteAddress::Inet6(address),
-    }));
-    message
+    }
 }
 
 /// Queues removing a route. `ESRCH` comes back when it is not there.

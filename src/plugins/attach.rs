@@ -9,10 +9,10 @@ use super::{Error, Role};
 use crate::delegate;
 use crate::engine::apply::{self, Application};
 use crate::engine::journal::{Journal, Record, boot_id};
-use crate::engine::node::LeaseKeeper;
+use crate::engine::node::{LeaseKeeper, Side};
 use crate::engine::resource::foreign;
 use crate::engine::shared_lock::SharedLock;
-use crate::engine::{Node, Owner};
+use crate::engine::{Node, Owner, Resource};
 use crate::ipam::host_local::Holder;
 use crate::ipam::{self, Leased, Source};
 use crate::protocol::request::{Request, Verb};
@@ -141,7 +141,7 @@ impl Attempt {
                 Member::Foreign(foreign) => {
                     self.make(journal, node)?;
                     if let Some(result) = &mut result {
-                        complete(result, node)?;
+                        complete(result, &self.record.resources, node)?;
                     }
                     let answer = self.run(foreign, result.as_ref(), journal, node);
                     result = Some(answer.map_err(|error| call.located(place, error))?);
@@ -150,7 +150,7 @@ impl Attempt {
         }
         self.make(journal, node)?;
         let mut result = result.unwrap_or_default();
-        complete(&mut result, node)?;
+        complete(&mut result, &self.record.resources, node)?;
         Ok(result)
     }
 
@@ -232,15 +232,17 @@ pub(super) fn foreign_resource(
 }
 
 /// Fills in what the kernel chose for links that were made: hardware addresses and MTUs.
-fn complete(result: &mut AddResult, node: &mut Node<'_>) -> Result<(), Error> {
+fn complete(result: &mut AddResult, made: &[Resource], node: &mut Node<'_>) -> Result<(), Error> {
     let mut pod_mtu = None;
     let new =
         |one: &&mut Interface| one.sandbox.is_empty() && one.mac.is_empty() && one.mtu.is_none();
     for interface in result.interfaces.iter_mut().filter(new) {
         if let Some(link) = node.host_link(&interface.name)? {
-            interface.mac = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
+            // A link without hardware addresses, such as netkit's in mode L3, has one of zeros.
+            let mac = link.mac.filter(|mac| mac.is_unicast());
+            interface.mac = mac.map(|mac| mac.to_string()).unwrap_or_default();
             interface.mtu = Some(link.mtu);
-            if link.kind == "veth" {
+            if link.is_end_of_pair() {
                 pod_mtu.get_or_insert(link.mtu);
             }
         }
@@ -248,6 +250,16 @@ fn complete(result: &mut AddResult, node: &mut Node<'_>) -> Result<(), Error> {
     for interface in result.interfaces.iter_mut().filter(|interface| !interface.sandbox.is_empty())
     {
         interface.mtu = interface.mtu.or(pod_mtu);
+        let made_inside = made
+            .iter()
+            .any(|one| matches!(one, Resource::ContainerLink(link) if link.name == interface.name));
+        if made_inside && (interface.mac.is_empty() || interface.mtu.is_none()) {
+            let link = node.link(Side::Pod, &interface.name)?;
+            interface.mtu = interface.mtu.or(Some(link.mtu));
+            if interface.mac.is_empty() {
+                interface.mac = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
+            }
+        }
     }
     Ok(())
 }

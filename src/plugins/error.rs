@@ -32,18 +32,6 @@ pub enum Error {
     /// The interface or the attachment is there already.
     #[error("{0}")]
     AlreadyAttached(String),
-    /// A port of the host is another attachment's.
-    #[error("host port {port}/{protocol}{} is already taken by {owner}; detach that one first (DEL), or choose another port", at.map(|at| format!(" of {at}")).unwrap_or_default())]
-    PortTaken {
-        /// The port.
-        port: u16,
-        /// The protocol's name.
-        protocol: &'static str,
-        /// The address of the host, if it is for one.
-        at: Option<std::net::IpAddr>,
-        /// Whose it is.
-        owner: String,
-    },
     /// CHECK cannot find in prevResult what it must compare with.
     #[error("prevResult: {0}")]
     Foreign(String),
@@ -109,7 +97,6 @@ impl Error {
                 format!("invalid network configuration: {self}"),
                 "",
             ),
-            Self::PortTaken { .. } => CniError::new(Code::PortTaken, self.to_string(), ""),
             Self::Environment { .. } => {
                 CniError::new(Code::InvalidEnvironment, format!("invalid environment: {self}"), "")
             }
@@ -145,6 +132,9 @@ fn of_ipam(error: &ipam::Error) -> CniError {
         ipam::Error::HostLocal(inner) => {
             CniError::new(host_local_code(inner), inner.to_string(), causes(inner))
         }
+        ipam::Error::Static(inner) => {
+            CniError::new(Code::InvalidConfig, inner.to_string(), causes(inner))
+        }
         ipam::Error::Delegate(inner) => of_delegate("IPAM plugin", inner),
         other => CniError::new(Code::Delegate, other.to_string(), causes(other)),
     }
@@ -177,6 +167,7 @@ fn of_engine(error: &engine::Error) -> CniError {
         engine::Error::Legacy(_) => (Code::Kernel, ""),
         engine::Error::Delegate(_) => (Code::Delegate, ""),
         engine::Error::Conflict(_) => (Code::InvalidConfig, ""),
+        engine::Error::PortTaken { .. } => (Code::PortTaken, ""),
         engine::Error::Drift(_) => (Code::CheckFailed, ""),
         engine::Error::State { .. } => (Code::Io, ""),
         engine::Error::Panicked(_) => {

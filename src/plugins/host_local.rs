@@ -45,22 +45,27 @@ impl Plugin for HostLocalPlugin {
         _facts: &(),
         given: &Given<'_>,
     ) -> Result<Plan, Error> {
-        let Some(lease) = given.lease else {
-            return Ok(Plan { resources: Vec::new(), result: AddResult::default() });
-        };
-        let addresses = lease.ips.iter().map(|ip| ip.address).collect();
-        Ok(Plan {
-            resources: vec![Lease { source: lease.source.clone(), addresses }.into()],
-            result: AddResult {
-                interfaces: Vec::new(),
-                ips: lease.ips.clone(),
-                routes: lease.routes.clone(),
-                dns: lease.dns.clone(),
-            },
-        })
+        Ok(plan_of(given))
     }
 
     fn traces(&self, _request: &Request, _owner: &Owner) -> Vec<Resource> {
         Vec::new()
+    }
+}
+
+/// The plan of an address source by itself: what it gave is the result.
+pub(super) fn plan_of(given: &Given<'_>) -> Plan {
+    let Some(lease) = given.lease else {
+        return Plan { resources: Vec::new(), result: AddResult::default() };
+    };
+    let addresses = lease.ips.iter().map(|ip| ip.address).collect();
+    Plan {
+        resources: vec![Lease { source: lease.source.clone(), addresses }.into()],
+        result: AddResult {
+            interfaces: Vec::new(),
+            ips: lease.ips.clone(),
+            routes: lease.routes.clone(),
+            dns: lease.dns.clone(),
+        },
     }
 }

@@ -16,6 +16,9 @@ use crate::kernel::route::Route as KernelRoute;
 use crate::protocol::request::Request;
 use crate::protocol::result::{Dns, IpConfig, Route};
 
+/// The smallest MTU that carries IPv6 (RFC 8200, section 5), in bytes.
+pub(super) const IPV6_MTU: u32 = 1280;
+
 /// The container's interface and what it gets.
 pub(super) struct Inside<'a> {
     /// Its name.
@@ -24,10 +27,35 @@ pub(super) struct Inside<'a> {
     pub ips: &'a [IpConfig],
     /// Routes; one without a gateway goes by that of the first address of its family.
     pub routes: &'a [Route],
-    /// IPv6 addresses are used only when nobody else has them.
-    pub detects_duplicates: bool,
+    /// Whether an IPv6 address is used only when nobody else has it.
+    pub detection: Detection,
+    /// Who tells the neighbours of the addresses.
+    pub telling: Telling,
     /// Whether it comes up; else it gets neither addresses nor, by the kernel's choice, routes.
     pub is_up: bool,
+}
+
+/// Duplicate address detection of IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detection {
+    /// None: nobody else can have them.
+    Off,
+    /// Detection, in its enhanced form (RFC 7527) since frames may come back to where they came from.
+    On,
+    /// As the container's own sysctls say.
+    Unchanged,
+}
+
+/// How neighbours learn where an address is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Telling {
+    /// The plan has an announcement after all else.
+    Announced,
+    /// The kernel tells them when the interface comes up, by the sysctls `arp_notify` and
+    /// `ndisc_notify`.
+    ByKernel,
+    /// They are not told.
+    Nobody,
 }
 
 impl Inside<'_> {
@@ -35,14 +63,31 @@ impl Inside<'_> {
     pub fn resources(&self) -> Vec<Resource> {
         let mut resources = Vec::new();
         if !self.ips.is_empty() {
-            resources.push(Settings { side: Side::Pod, values: self.sysctls() }.into());
+            resources.extend(self.settings());
         }
         if self.is_up {
-            let addresses = self.ips.iter().map(|ip| ip.address).collect();
-            resources.push(Addresses { link: self.link.to_owned(), addresses }.into());
+            resources.push(self.addresses());
         }
-        resources.extend(self.routes.iter().map(|route| self.route(route)));
+        resources.extend(self.route_resources());
         resources
+    }
+
+    /// The interface's sysctls, if there are any to set.
+    pub fn settings(&self) -> Option<Resource> {
+        let values = self.sysctls();
+        (!values.is_empty()).then(|| Settings { side: Side::Pod, values }.into())
+    }
+
+    /// The addresses, with the interface coming up.
+    pub fn addresses(&self) -> Resource {
+        let addresses = self.ips.iter().map(|ip| ip.address).collect();
+        let quiet = self.telling != Telling::Announced && !self.ips.is_empty();
+        Addresses { link: self.link.to_owned(), addresses, quiet }.into()
+    }
+
+    /// The routes.
+    pub fn route_resources(&self) -> impl Iterator<Item = Resource> {
+        self.routes.iter().map(|route| self.route(route))
     }
 
     fn route(&self, route: &Route) -> Resource {
@@ -61,18 +106,25 @@ impl Inside<'_> {
         PodRoute { link: self.link.to_owned(), route }.into()
     }
 
-    /// The sysctls that the reference plugins leave in the container; `arp_notify` is set when the
-    /// interface is brought up.
+    /// The sysctls that the reference plugins leave in the container. For an announcement `arp_notify`
+    /// is set when the interface is brought up.
     fn sysctls(&self) -> Vec<Setting> {
         let set =
             |name: String, value: &str, required| Setting { name, value: value.into(), required };
         let v6 = |interface: &str, key: &str| format!("net/ipv6/conf/{interface}/{key}");
         let mut values = Vec::new();
-        if self.detects_duplicates {
-            values.push(set(v6(self.link, "enhanced_dad"), "1", false));
+        if self.telling == Telling::ByKernel {
+            values.push(set(format!("net/ipv4/conf/{}/arp_notify", self.link), "1", false));
+            values.push(set(v6(self.link, "ndisc_notify"), "1", false));
         }
-        let accept = if self.detects_duplicates { "1" } else { "0" };
-        values.push(set(v6(self.link, "accept_dad"), accept, false));
+        match self.detection {
+            Detection::Off => values.push(set(v6(self.link, "accept_dad"), "0", false)),
+            Detection::On => {
+                values.push(set(v6(self.link, "enhanced_dad"), "1", false));
+                values.push(set(v6(self.link, "accept_dad"), "1", false));
+            }
+            Detection::Unchanged => {}
+        }
         if self.ips.iter().any(|ip| ip.address.is_ipv6()) {
             values.push(set(v6("lo", "disable_ipv6"), "0", true));
             values.push(set(v6(self.link, "disable_ipv6"), "0", true));
@@ -94,6 +146,22 @@ pub(super) fn dns(request: &Request, lease: Option<&Leased>) -> Dns {
         lease.map(|lease| lease.dns.clone()).unwrap_or_default()
     } else {
         configured.clone()
+    }
+}
+
+/// Refuses IPv6 addresses that an interface with this MTU cannot have; the kernel would remove them
+/// without a word. `key` is where the MTU comes from.
+///
+/// # Errors
+/// [`Error::Config`].
+pub(super) fn fits_ipv6(key: &str, mtu: Option<u32>, ips: &[IpConfig]) -> Result<(), Error> {
+    let first = ips.iter().find(|ip| ip.address.is_ipv6());
+    match (first, mtu) {
+        (Some(ip), Some(mtu)) if mtu < IPV6_MTU => Err(Error::config(
+            key,
+            format!("IPv6 address {} needs an MTU of at least {IPV6_MTU} bytes", ip.address),
+        )),
+        _ => Ok(()),
     }
 }
 

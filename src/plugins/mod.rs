@@ -4,20 +4,35 @@
 //! verbs, written once for all of them, and for one plugin as for a [`chain`] of several.
 
 mod attach;
+mod attached;
+pub mod bandwidth;
 pub mod bridge;
 pub mod call;
 pub mod chain;
 mod collect;
+pub mod container_link;
 mod detach;
+pub mod dummy;
 pub mod error;
 pub mod firewall;
+pub mod host_device;
 pub mod host_local;
 mod inside;
+pub mod ipvlan;
 pub mod loopback;
+pub mod macvlan;
+pub mod master;
+pub mod pair;
 pub mod portmap;
+pub mod ptp;
+mod requested_mac;
 pub mod sbr;
+pub mod static_addresses;
 pub mod step;
+pub mod tap;
 pub mod tuning;
+pub mod vlan;
+pub mod vrf;
 
 use crate::engine::{Node, Owner, Resource};
 use crate::ipam::Leased;
@@ -74,6 +89,7 @@ impl Given<'_> {
     pub fn host_link(&self, ifname: &str) -> Option<&str> {
         self.planned.iter().find_map(|resource| match resource {
             Resource::Veth(veth) if veth.pod == ifname => Some(veth.host.as_str()),
+            Resource::Netkit(pair) if pair.pod == ifname => Some(pair.host.as_str()),
             _ => None,
         })
     }
@@ -81,7 +97,13 @@ impl Given<'_> {
     /// Whether the container's interface is made in the same call, or may be by a foreign plugin.
     pub fn may_make(&self, ifname: &str) -> bool {
         self.host_link(ifname).is_some()
-            || self.planned.iter().any(|resource| matches!(resource, Resource::Foreign(_)))
+            || self.planned.iter().any(|resource| match resource {
+                Resource::ContainerLink(link) => link.name == ifname,
+                Resource::HostDevice(device) => device.pod == ifname,
+                Resource::Tap(tap) => tap.name == ifname,
+                Resource::Foreign(_) => true,
+                _ => false,
+            })
     }
 }
 
@@ -195,14 +217,25 @@ where
 }
 
 /// Every plugin type that this program answers to.
-pub static TYPES: [Type; 7] = [
+pub static TYPES: [Type; 18] = [
     of::<bridge::Bridge>(),
+    of::<macvlan::Macvlan>(),
+    of::<ipvlan::Ipvlan>(),
+    of::<vlan::Vlan>(),
+    of::<dummy::Dummy>(),
     of::<host_local::HostLocalPlugin>(),
     of::<loopback::Loopback>(),
     of::<portmap::Portmap>(),
     of::<firewall::Firewall>(),
+    of::<bandwidth::Bandwidth>(),
     of::<tuning::Tuning>(),
     of::<sbr::Sbr>(),
+    of::<static_addresses::StaticPlugin>(),
+    of::<ptp::Ptp>(),
+    of::<ptp::Netkit>(),
+    of::<host_device::HostDevicePlugin>(),
+    of::<tap::TapPlugin>(),
+    of::<vrf::VrfPlugin>(),
 ];
 
 /// The plugin type of this name.

@@ -67,7 +67,7 @@ pub struct PortMapping {
 }
 
 /// `runtimeConfig.bandwidth`; 0 means no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Bandwidth {
     /// Bits per second, towards the container.
@@ -78,6 +78,10 @@ pub struct Bandwidth {
     pub egress_rate: u64,
     /// Bits, from the container.
     pub egress_burst: u64,
+    /// The only networks to which the limits apply, as written.
+    pub shaped_subnets: Vec<String>,
+    /// The networks to which they do not apply, as written.
+    pub unshaped_subnets: Vec<String>,
 }
 
 /// `args.cni` (CONVENTIONS, "args in network config").

@@ -11,7 +11,9 @@
 pub mod call;
 pub mod chained;
 pub mod config;
+pub mod devices;
 pub mod killed;
+pub mod limited;
 pub mod list;
 pub mod packets;
 pub mod patience;
@@ -23,6 +25,7 @@ pub mod side_by_side;
 pub mod snapshot;
 pub mod symbols;
 pub mod tuned;
+pub mod uplink;
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -47,8 +50,46 @@ pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 const PLUGINS: &str = "/run/cni-test";
 
 /// The plugin types that the causeway binary answers to by the name it is called by.
-const TYPES: [&str; 8] =
-    ["causeway", "bridge", "host-local", "loopback", "portmap", "firewall", "tuning", "sbr"];
+const TYPES: [&str; 19] = [
+    "causeway",
+    "bridge",
+    "macvlan",
+    "ipvlan",
+    "vlan",
+    "dummy",
+    "host-local",
+    "loopback",
+    "portmap",
+    "firewall",
+    "bandwidth",
+    "tuning",
+    "sbr",
+    "static",
+    "ptp",
+    "netkit",
+    "host-device",
+    "tap",
+    "vrf",
+];
+
+/// The reference plugins of Debian that tests call.
+const REFERENCE: [&str; 15] = [
+    "bridge",
+    "macvlan",
+    "ipvlan",
+    "vlan",
+    "host-local",
+    "loopback",
+    "portmap",
+    "firewall",
+    "bandwidth",
+    "tuning",
+    "sbr",
+    "static",
+    "ptp",
+    "host-device",
+    "vrf",
+];
 
 /// Whether the binaries under test are the reference plugins themselves.
 pub fn testing_reference() -> bool {
@@ -290,9 +331,7 @@ fn lay_out_plugins() {
             }
         }
     }
-    for name in
-        ["bridge", "host-local", "loopback", "portmap", "firewall", "bandwidth", "tuning", "sbr"]
-    {
+    for name in REFERENCE {
         link("reference", name, &Path::new(REFERENCE_DIR).join(name));
     }
 }
@@ -327,6 +366,7 @@ pub(crate) fn how_to_install(program: &str) -> String {
     let package = match program.rsplit('/').next().unwrap_or(program) {
         "ip" | "bridge" | "tc" => "iproute2",
         "nft" => "nftables",
+        "iperf3" => "iperf3",
         "dbus-daemon" => "dbus-daemon",
         _ => return "is it built and on the PATH?".to_owned(),
     };

@@ -41,10 +41,16 @@ const EVERYWHERE: &[(&str, &str)] = &[
         "add/pod/sysctls/*/ipv6.keep_addr_on_down",
         "later reference plugins set it too, so that IPv6 addresses survive a link going down",
     ),
+    (
+        "add/pod/sysctls/*/ipv6.ndisc_notify",
+        "later reference plugins set it wherever they set arp_notify",
+    ),
 ];
 
 /// A configuration and what is particular about comparing what comes of it.
 pub struct Case {
+    /// The type's name, which both sides are called by.
+    plugin: &'static str,
     config: Value,
     env: Vec<(&'static str, &'static str)>,
     prepare: fn(&Host),
@@ -55,8 +61,17 @@ pub struct Case {
 }
 
 impl Case {
+    /// A case of the plugin that the configuration's `type` names.
     pub fn of(config: Value) -> Self {
-        Self { config, env: Vec::new(), prepare: |_| (), macs: Vec::new(), differs: Vec::new() }
+        let plugin = config["type"].as_str().expect("a type").to_owned().leak();
+        Self {
+            plugin,
+            config,
+            env: Vec::new(),
+            prepare: |_| (),
+            macs: Vec::new(),
+            differs: Vec::new(),
+        }
     }
 
     pub fn env(mut self, name: &'static str, value: &'static str) -> Self {
@@ -110,8 +125,8 @@ fn prepared<'h>(case: &Case, pod: &Pod<'h>, plugin: Plugin) -> Call<'h> {
 pub fn compare(case: &Case) {
     require_reference();
     let (reference, causeway) = thread::scope(|scope| {
-        let other = scope.spawn(|| play(case, Plugin::Reference("bridge")));
-        let own = play(case, Plugin::Causeway("bridge"));
+        let other = scope.spawn(|| play(case, Plugin::Reference(case.plugin)));
+        let own = play(case, Plugin::Causeway(case.plugin));
         (other.join().unwrap_or_else(|cause| resume_unwind(cause)), own)
     });
     let plain = |side: &Side| {

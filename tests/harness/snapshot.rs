@@ -220,9 +220,15 @@ fn has_settled(link: &Value) -> bool {
     let wants_address = link["inet6_addr_gen_mode"] != "none"
         && sysctl(&format!("ipv6/conf/{name}/disable_ipv6")) == Some("0".into());
     let has_address = list(&link["addr_info"]).iter().any(|a| a["scope"] == "link");
-    // A bridge that never had a port is UNKNOWN and gets its address like any other link.
-    !matches!(link["operstate"].as_str(), Some("DOWN" | "LOWERLAYERDOWN"))
-        && (!wants_address || has_address)
+    // A bridge that never had a port stays UNKNOWN and gets its address like any other link. An
+    // end of a veth pair is so for up to a second if the other end, in its own namespace, has the same
+    // index (`linkwatch_urgent_event`, net/core/link_watch.c).
+    let is_under_way = match link["operstate"].as_str() {
+        Some("DOWN" | "LOWERLAYERDOWN") => true,
+        Some("UNKNOWN") => link["linkinfo"]["info_kind"] == "veth",
+        _ => false,
+    };
+    !is_under_way && (!wants_address || has_address)
 }
 
 fn link_facts(link: &Value) -> Value {

@@ -8,11 +8,10 @@
 
 use std::net::IpAddr;
 
+use super::nf_tables;
 use crate::engine::{Error, Node};
 use crate::kernel::filter_table::{self, FilterTable, Home, Interface, Rule};
-use crate::kernel::iptables::{FAMILIES, Family};
-use crate::kernel::nft::Socket;
-use crate::kernel::{self, nft};
+use crate::kernel::iptables::{self, FAMILIES, Family};
 
 const FORWARD: &str = "FORWARD";
 /// The chain that all pods share.
@@ -56,11 +55,11 @@ pub fn add(
     for (family, addresses) in by_family(addresses) {
         let home = filter_table::home(family, NEEDED_FOR)?;
         if lock.is_none() {
-            lock = Some(filter_table::lock()?);
+            lock = Some(iptables::lock()?);
         }
         for attempt in 1.. {
             let chains = [FORWARD, PODS, admin, STAGE_1, STAGE_2];
-            let table = FilterTable::read(family, home, &chains, socket(node)?)?;
+            let table = FilterTable::read(family, home, &chains, nf_tables(node)?)?;
             let input = input(&table, &addresses, admin, policy);
             if input.is_empty() {
                 break;
@@ -85,7 +84,7 @@ pub fn add(
 pub fn remove(addresses: &[IpAddr], node: &mut Node<'_>) -> Result<(), Error> {
     for (family, addresses) in by_family(addresses) {
         let rules: Vec<_> = addresses.iter().flat_map(|address| for_pod(*address)).collect();
-        let table = FilterTable::read(family, Home::Nft, &[PODS], socket(node)?)?;
+        let table = FilterTable::read(family, Home::Nft, &[PODS], nf_tables(node)?)?;
         table.remove(PODS, &rules, &mut node.rules)?;
         for attempt in 1.. {
             let table = FilterTable::read(family, Home::Legacy, &[PODS], None)?;
@@ -110,7 +109,7 @@ pub fn present(addresses: &[IpAddr], node: &mut Node<'_>) -> Result<Vec<IpAddr>,
     for (family, addresses) in by_family(addresses) {
         let mut tables = Vec::new();
         for home in [Home::Nft, Home::Legacy] {
-            tables.push(FilterTable::read(family, home, &[PODS], socket(node)?)?);
+            tables.push(FilterTable::read(family, home, &[PODS], nf_tables(node)?)?);
         }
         let any = |address: IpAddr| {
             let rules = for_pod(address);
@@ -168,7 +167,7 @@ fn lacking(
     let mut fewest: Option<Vec<String>> = None;
     for home in [Home::Nft, Home::Legacy] {
         let chains = [FORWARD, PODS, STAGE_1, STAGE_2];
-        let table = FilterTable::read(family, home, &chains, socket(node)?)?;
+        let table = FilterTable::read(family, home, &chains, nf_tables(node)?)?;
         let program = if family == Family::Ipv4 { "iptables" } else { "ip6tables" };
         let lacks = wanted.iter().filter(|(chain, rule)| table.find(chain, rule).is_none());
         let lacks: Vec<_> = lacks
@@ -259,14 +258,6 @@ fn by_family(addresses: &[IpAddr]) -> Vec<(Family, Vec<IpAddr>)> {
     let of = |family| addresses.iter().copied().filter(move |one| Family::of(*one) == family);
     let families = FAMILIES.into_iter().map(|family| (family, of(family).collect::<Vec<_>>()));
     families.filter(|(_, addresses)| !addresses.is_empty()).collect()
-}
-
-/// The nftables socket; `None` on a kernel without.
-fn socket<'n>(node: &'n mut Node<'_>) -> Result<Option<&'n mut Socket>, Error> {
-    match node.nft() {
-        Err(kernel::Error::Nft(nft::Error::Unsupported { .. })) => Ok(None),
-        socket => Ok(Some(socket?)),
-    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,10 @@ pub struct Addresses {
     /// The addresses with their prefix lengths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpNetwork>,
+    /// Whether the sysctl `arp_notify` is left as it is. Otherwise it is set, for an announcement
+    /// that follows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quiet: bool,
 }
 
 impl Kind for Addresses {
@@ -30,11 +34,8 @@ impl Kind for Addresses {
         if list.is_empty() {
             return format!("bring {} up in the container", self.link);
         }
-        format!(
-            "add {} to {} in the container and bring it up, with arp_notify",
-            list.join(" and "),
-            self.link
-        )
+        let how = if self.quiet { "" } else { ", with arp_notify" };
+        format!("add {} to {} in the container and bring it up{how}", list.join(" and "), self.link)
     }
 
     fn create(&self, node: &mut Node<'_>) -> Result<Made, Error> {
@@ -44,7 +45,7 @@ impl Kind for Addresses {
         for address in &self.addresses {
             addr::queue_add(&mut pod.route, index, &self.link, *address)?;
         }
-        if self.addresses.is_empty() {
+        if self.quiet || self.addresses.is_empty() {
             link::queue_up(&mut pod.route, &self.link)?;
         } else {
             link::queue_up_announcing(&mut pod.route, &self.link)?;

@@ -9,7 +9,7 @@ use super::firewall::in_words;
 use super::{Kind, Made};
 use crate::engine::reference::forward::{self, Policy};
 use crate::engine::{Error, Node};
-use crate::kernel::sysctl;
+use crate::kernel::{iptables, sysctl};
 
 /// The container's addresses in iptables' filter table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,6 +86,8 @@ impl Kind for IptablesFirewall {
     }
 
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {
+        // A program that an ADD has run which was killed since may still be at work.
+        let _lock = iptables::lock()?;
         forward::remove(&self.addresses, node)
     }
 }

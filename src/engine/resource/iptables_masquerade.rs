@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, Made};
 use crate::engine::{Error, Node, Owner, reference};
+use crate::kernel::iptables;
 
 /// The container's addresses in an iptables chain of its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,7 @@ impl Kind for IptablesMasquerade {
     }
 
     fn create(&self, _node: &mut Node<'_>) -> Result<Made, Error> {
+        let _lock = iptables::lock()?;
         reference::add_masquerade(&self.owner, &self.addresses)?;
         Ok(Made::Now)
     }
@@ -36,6 +38,8 @@ impl Kind for IptablesMasquerade {
     }
 
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {
+        // A program that an ADD has run which was killed since may still be at work.
+        let _lock = iptables::lock()?;
         reference::remove(&self.owner, node)
     }
 }

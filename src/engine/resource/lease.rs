@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{Kind, Made};
 use crate::engine::{Error, Node};
 
+/// The address source that keeps nothing: its addresses stand in the configuration.
+const STATIC: &str = "static";
+
 /// A lease.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lease {
@@ -31,6 +34,12 @@ impl Kind for Lease {
     }
 
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {
+        // Somebody else may have the address the next moment.
+        node.remove_leaving()?;
         node.leases.map_or(Ok(()), |keeper| keeper.release().map_err(Error::Lease))
+    }
+
+    fn outlives_namespace(&self) -> bool {
+        self.source != STATIC
     }
 }

@@ -5,12 +5,17 @@ pub mod address;
 pub mod announcement;
 pub mod bridge;
 pub mod bridge_policy;
+pub mod container_link;
 pub mod firewall;
 pub mod firewalld_source;
 pub mod foreign;
 pub mod forwarding;
 pub mod gateway;
+pub mod gateway_route;
 pub mod guard;
+pub mod host_device;
+pub mod host_gateway;
+pub mod ifb;
 pub mod iptables_firewall;
 pub mod iptables_masquerade;
 pub mod iptables_port_map;
@@ -19,16 +24,22 @@ pub mod link_attributes;
 pub mod local_routing;
 pub mod loopback;
 pub mod masquerade;
+pub mod netkit;
+mod pair;
 pub mod pod_link;
 pub mod port_map;
 pub mod port_vlan;
 pub mod readiness;
 pub mod route;
 pub mod settings;
+pub mod shaper;
 pub mod source_routing;
 pub mod sysctls;
+pub mod tap;
 pub mod veth;
 pub mod vlan_gateway;
+pub mod vrf;
+pub mod vrf_port;
 
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +77,15 @@ pub trait Kind {
     /// # Errors
     /// The kernel's refusal.
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error>;
+
+    /// Undoes what this very call has made of it, or half made, or not begun. Other than
+    /// [`Self::remove`], which comes at the end of an attachment, it brings back all that was before.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn undo(&self, node: &mut Node<'_>) -> Result<(), Error> {
+        self.remove(node)
+    }
 
     /// Whether anything of it can be left when the container's namespace is gone. A plan of which
     /// nothing can needs no record.
@@ -113,10 +133,24 @@ resources! {
     Lease(lease::Lease),
     /// A bridge on the host, shared.
     Bridge(bridge::Bridge),
-    /// A veth pair between a bridge and the container.
+    /// A veth pair between the host, or a bridge of it, and the container.
     Veth(veth::Veth),
+    /// A netkit pair between the host and the container.
+    Netkit(netkit::Netkit),
+    /// Addresses and routes of the host's end of a pair.
+    HostGateway(host_gateway::HostGateway),
+    /// A device of the host, in the container.
+    HostDevice(host_device::HostDevice),
+    /// A TAP device in the container.
+    Tap(tap::Tap),
+    /// A VRF in the container, shared by its interfaces.
+    Vrf(vrf::Vrf),
+    /// The container's interface in a VRF.
+    VrfPort(vrf_port::VrfPort),
     /// An interface in the container that somebody else made; only removed.
     PodLink(pod_link::PodLink),
+    /// A link in the container, on a master or by itself.
+    ContainerLink(container_link::ContainerLink),
     /// The loopback interface, up.
     Loopback(loopback::Loopback),
     /// VLANs of a bridge port.
@@ -133,12 +167,18 @@ resources! {
     Addresses(address::Addresses),
     /// A route in the container.
     Route(route::PodRoute),
+    /// A route in the container to the gateway, or to its subnet through it.
+    GatewayRoute(gateway_route::GatewayRoute),
     /// An address on the bridge, shared.
     Gateway(gateway::Gateway),
     /// Forwarding of a family, shared.
     Forwarding(forwarding::Forwarding),
     /// Tables of their own for packets from the container's addresses.
     SourceRouting(source_routing::SourceRouting),
+    /// A device through which goes what the container sends.
+    Ifb(ifb::Ifb),
+    /// A limit to what is sent to the container, or to what it sends.
+    Shaper(shaper::Shaper),
     /// What another program's plugin has made.
     Foreign(foreign::Foreign),
     /// Masquerading of the container's addresses.
@@ -149,7 +189,7 @@ resources! {
     PortMap(port_map::PortMap),
     /// The host's loopback reaches the container, shared.
     LocalRouting(local_routing::LocalRouting),
-    /// Temporary.
+    /// Ports of the host that lead to the container, by iptables.
     IptablesPortMap(iptables_port_map::IptablesPortMap),
     /// Frames with other source addresses are dropped.
     Guard(guard::Guard),

@@ -34,6 +34,7 @@ impl Kind for PodLink {
     }
 
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {
+        node.remove_leaving()?;
         let Some(pod) = node.pod.as_mut() else { return Ok(()) };
         let Some(link) = link::find(&mut pod.route, &self.name)? else { return Ok(()) };
         link::queue_remove(&mut pod.route, link.index, &self.name)?;

@@ -48,16 +48,18 @@ impl Kind for PortMap {
 
     fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
         let mut missing = Vec::new();
+        let owner = Owner::parse(&self.owner);
         for target in &self.targets {
             let found = portmap::missing(node.nft()?, target, &self.owner);
-            missing.extend(found.map_err(kernel::Error::from)?);
-        }
-        // A pod attached by the reference plugins has their rules, which are as good.
-        if !missing.is_empty()
-            && let Some(owner) = Owner::parse(&self.owner)
-            && reference::portmap_present(&owner, node)?
-        {
-            return Ok(Vec::new());
+            let found = found.map_err(kernel::Error::from)?;
+            // A pod attached by the reference plugins has their rules, which are as good.
+            if !found.is_empty()
+                && let Some(owner) = &owner
+                && reference::portmap_present(owner, target.pod.is_ipv6(), node)?
+            {
+                continue;
+            }
+            missing.extend(found);
         }
         Ok(missing)
     }

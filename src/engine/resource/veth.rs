@@ -3,13 +3,13 @@
 
 use std::os::fd::AsFd;
 
-use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::pair::Pair;
 use super::{Kind, Made};
 use crate::engine::node::Side;
 use crate::engine::{Error, Node};
-use crate::kernel::link::{self, Link, VethEnd};
+use crate::kernel::link::{self, VethEnd};
 use crate::kernel::mac::Mac;
 use crate::kernel::sysctl;
 
@@ -43,46 +43,16 @@ pub struct Veth {
 }
 
 impl Veth {
-    /// The host end, if it is there and ours. The alias is set right after the pair is made, so
-    /// one without any, under a name that follows from the owner, was left by a kill in between.
-    fn own(&self, node: &mut Node<'_>) -> Result<Option<Link>, Error> {
-        let found = node.look_at(&self.host)?;
-        Ok(found.filter(|link| {
-            link.kind == "veth" && (link.alias == self.owner || link.alias.is_empty())
-        }))
-    }
-
-    fn check_pod_end(
-        &self,
-        node: &mut Node<'_>,
-        wrong: &mut Vec<String>,
-    ) -> Result<Option<Link>, Error> {
-        let found = link::find(&mut node.pod()?.route, &self.pod)?;
-        match &found {
-            None => wrong.push(format!("interface {} is not in the container", self.pod)),
-            Some(link) if link.kind != "veth" => {
-                wrong.push(format!("interface {} in the container is no veth", self.pod));
-            }
-            Some(link) => {
-                if !link.up && !self.leave_down {
-                    wrong.push(format!("interface {} in the container is down", self.pod));
-                }
-                if let Some(mtu) = self.mtu.filter(|mtu| *mtu != link.mtu) {
-                    wrong.push(format!(
-                        "interface {} in the container has MTU {}, not {mtu}",
-                        self.pod, link.mtu
-                    ));
-                }
-                let is = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
-                if !self.mac.is_empty() && !is.eq_ignore_ascii_case(&self.mac) {
-                    wrong.push(format!(
-                        "interface {} in the container has hardware address {is}, not {}",
-                        self.pod, self.mac
-                    ));
-                }
-            }
+    fn pair(&self) -> Pair<'_> {
+        Pair {
+            kind: "veth",
+            host: &self.host,
+            pod: &self.pod,
+            mac: &self.mac,
+            mtu: self.mtu,
+            leave_down: self.leave_down,
+            owner: &self.owner,
         }
-        Ok(found)
     }
 }
 
@@ -141,21 +111,7 @@ impl Kind for Veth {
 
     fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
         let mut wrong = Vec::new();
-        let Some(inside) = self.check_pod_end(node, &mut wrong)? else { return Ok(wrong) };
-        // By index, not by name: pairs of the reference plugins have random names.
-        let outside = match inside.peer {
-            Some(index) => link::find_index(&mut node.host, index)?,
-            None => None,
-        };
-        let Some(outside) =
-            outside.filter(|link| link.kind == "veth" && link.peer == Some(inside.index))
-        else {
-            wrong.push(format!("the host end of {} is not on the host", self.pod));
-            return Ok(wrong);
-        };
-        if !outside.up {
-            wrong.push(format!("{} on the host is down", outside.name));
-        }
+        let Some(outside) = self.pair().check(node, &mut wrong)? else { return Ok(wrong) };
         if let Some(name) = &self.bridge {
             let bridge = node.host_link(name)?.map(|bridge| bridge.index);
             if bridge.is_none() || outside.master != bridge {
@@ -175,14 +131,6 @@ impl Kind for Veth {
     }
 
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {
-        let Some(link) = self.own(node)? else { return Ok(()) };
-        // Rules name the link; they go first.
-        node.commit()?;
-        link::queue_remove(&mut node.host, link.index, &self.host)?;
-        node.forget(&self.host);
-        match node.host.flush() {
-            Err(error) if error.is(Errno::ENODEV) => Ok(()),
-            other => Ok(other?),
-        }
+        self.pair().remove(node)
     }
 }

@@ -167,7 +167,7 @@ fn interface(compared: &[u8], not: bool) -> Option<Interface> {
 
 /// The words of a line; what stands in double quotes is one, and a backslash takes the next
 /// character as it is.
-fn words(line: &str) -> Vec<String> {
+pub(in crate::kernel) fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quoted = false;

@@ -41,27 +41,28 @@ impl Xtables {
             .is_ok_and(|names| names.lines().any(|name| name == table))
     }
 
-    /// Whether a rule of `POSTROUTING` jumps to `chain`.
+    /// Whether a rule of the chain `from` of the nat table jumps to `chain`.
     ///
     /// # Errors
     /// [`Error::Program`].
-    pub fn jumps_to(self, chain: &str) -> Result<bool, Error> {
+    pub fn jumps_to(self, from: &str, chain: &str) -> Result<bool, Error> {
         let saved = self.save(NAT)?;
-        Ok(jumps(&saved, chain).next().is_some())
+        Ok(jumps(&saved, from, chain).next().is_some())
     }
 
-    /// Removes `chain` and the rules of `POSTROUTING` that jump to it; none is fine.
+    /// Removes chains of the nat table, each with the rules of another that jump to it: pairs of
+    /// that one and the chain. Says whether any was there; none is fine.
     ///
     /// # Errors
     /// [`Error::Program`].
-    pub fn remove_chain(self, chain: &str) -> Result<(), Error> {
+    pub fn remove_chains(self, chains: &[(&str, &str)]) -> Result<bool, Error> {
         let mut refused = None;
         for _ in 0..ATTEMPTS {
             let saved = self.save(NAT)?;
-            let Some(input) = removal(&saved, chain) else { return Ok(()) };
+            let Some(input) = removal(&saved, chains) else { return Ok(false) };
             match self.run("-restore", &["--noflush", "--wait"], &input)? {
-                None => return Ok(()),
-                Some(output) if output.status.success() => return Ok(()),
+                None => return Ok(true),
+                Some(output) if output.status.success() => return Ok(true),
                 // Another may have removed a rule since it was listed: look again.
                 Some(output) => refused = Some(said(&output)),
             }
@@ -142,29 +143,35 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).trim().to_owned()
 }
 
-/// The rules of `POSTROUTING` that jump to `chain`, as iptables-save prints them, without `-A`.
-fn jumps<'a>(saved: &'a str, chain: &'a str) -> impl Iterator<Item = &'a str> {
+/// The rules of `from` that jump to `chain`, as iptables-save prints them, without `-A`.
+fn jumps<'a>(saved: &'a str, from: &'a str, chain: &'a str) -> impl Iterator<Item = &'a str> {
     saved.lines().filter_map(|line| line.strip_prefix("-A ")).filter(move |rule| {
-        rule.starts_with("POSTROUTING ")
+        rule.strip_prefix(from).is_some_and(|rest| rest.starts_with(' '))
             && rule.strip_suffix(chain).is_some_and(|rule| rule.ends_with(" -j "))
     })
 }
 
-/// What iptables-restore is to read so that `chain` goes; `None` when it is not there.
-fn removal(saved: &str, chain: &str) -> Option<String> {
-    let declared = |line: &str| {
-        line.strip_prefix(':').and_then(|line| line.split(' ').next()).is_some_and(|it| it == chain)
+/// What iptables-restore is to read so that those of `chains` that are there go; `None` when none
+/// is.
+fn removal(saved: &str, chains: &[(&str, &str)]) -> Option<String> {
+    let declared = |name: &str| {
+        let names = saved.lines().filter_map(|line| line.strip_prefix(':')?.split(' ').next());
+        names.into_iter().any(|it| it == name)
     };
-    if !saved.lines().any(declared) {
+    let there: Vec<_> = chains.iter().filter(|(_, chain)| declared(chain)).collect();
+    if there.is_empty() {
         return None;
     }
     let mut input = String::from("*nat\n");
-    for rule in jumps(saved, chain) {
-        input.push_str("-D ");
-        input.push_str(rule);
-        input.push('\n');
+    for (from, chain) in &there {
+        for rule in jumps(saved, from, chain) {
+            input.push_str(&format!("-D {rule}\n"));
+        }
     }
-    input.push_str(&format!("-F {chain}\n-X {chain}\nCOMMIT\n"));
+    for (_, chain) in there {
+        input.push_str(&format!("-F {chain}\n-X {chain}\n"));
+    }
+    input.push_str("COMMIT\n");
     Some(input)
 }
 
@@ -178,16 +185,18 @@ mod tests {
     #[test]
     fn removal_names_the_chain_and_its_jumps_only() {
         assert_eq!(
-            removal(SAVED, "CNI-aaaaaaaaaaaaaaaaaaaaaaaa").unwrap(),
+            removal(SAVED, &[("POSTROUTING", "CNI-aaaaaaaaaaaaaaaaaaaaaaaa")]).unwrap(),
             include_str!("../../../testdata/legacy/removal.iptables-restore")
         );
     }
 
     #[test]
     fn nothing_is_removed_of_what_is_not_there() {
-        assert_eq!(removal(SAVED, "CNI-cccccccccccccccccccccccc"), None);
-        assert_eq!(removal(SAVED, "CNI-aaaa"), None);
-        assert_eq!(removal("", "CNI-aaaaaaaaaaaaaaaaaaaaaaaa"), None);
-        assert_eq!(jumps(SAVED, "CNI-bbbbbbbbbbbbbbbbbbbbbbbb").count(), 1);
+        let none = |saved, chain| assert_eq!(removal(saved, &[("POSTROUTING", chain)]), None);
+        none(SAVED, "CNI-cccccccccccccccccccccccc");
+        none(SAVED, "CNI-aaaa");
+        none("", "CNI-aaaaaaaaaaaaaaaaaaaaaaaa");
+        assert_eq!(jumps(SAVED, "POSTROUTING", "CNI-bbbbbbbbbbbbbbbbbbbbbbbb").count(), 1);
+        assert_eq!(jumps(SAVED, "POST", "CNI-bbbbbbbbbbbbbbbbbbbbbbbb").count(), 0);
     }
 }

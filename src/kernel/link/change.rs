@@ -142,6 +142,29 @@ pub fn queue_port_settings(
     socket.queue(RouteNetlinkMessage::NewLink(message.build()), 0, doing)
 }
 
+/// Queues an ifb device, up: what is redirected to it passes its queueing discipline and goes on
+/// from where it was (drivers/net/ifb.c). `queue_length` is in packets.
+///
+/// # Errors
+/// As [`RouteSocket::queue`]; `EOPNOTSUPP` comes back from a kernel without such devices.
+pub fn queue_add_ifb(
+    socket: &mut RouteSocket,
+    name: &str,
+    mac: Mac,
+    mtu: u32,
+    queue_length: u32,
+) -> Result<(), Error> {
+    let message = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Ifb)
+        .name(name)
+        .address(mac.0.to_vec())
+        .mtu(mtu)
+        .txqueuelen(queue_length)
+        .up()
+        .build();
+    let doing = format!("add ifb device {name}");
+    socket.queue(RouteNetlinkMessage::NewLink(message), flags::CREATE | flags::EXCL, doing)
+}
+
 /// Queues bringing a link up.
 ///
 /// # Errors

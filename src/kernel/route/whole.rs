@@ -39,6 +39,7 @@ mod wire {
     /// A next hop that is an object of its own, beside which the others are told but not taken.
     pub(super) const NEXT_HOP: u16 = 30;
     pub(super) const UNICAST: u8 = 1;
+    pub(super) const KERNEL: u8 = 2;
     pub(super) const LINK_SCOPE: u8 = 253;
     /// Made for one destination from another route.
     pub(super) const CLONED: u32 = 0x200;
@@ -123,12 +124,18 @@ impl Whole {
         self.find(wire::PRIORITY).and_then(word).unwrap_or(0)
     }
 
+    /// Whether the kernel made it by itself, for an address of the link (`RTPROT_KERNEL`).
+    pub fn is_of_kernel(&self) -> bool {
+        self.header().is_some_and(|[_, _, _, _, _, protocol, ..]| *protocol == wire::KERNEL)
+    }
+
     /// Whether its destinations are on the link itself, as IPv4 has it.
     pub fn has_link_scope(&self) -> bool {
         self.header().is_some_and(|[_, _, _, _, _, _, scope, ..]| *scope == wire::LINK_SCOPE)
     }
 
-    fn is_unicast(&self) -> bool {
+    /// Whether it leads to one host or subnet, and is no rejection or broadcast.
+    pub fn is_unicast(&self) -> bool {
         self.header().is_some_and(|[_, _, _, _, _, _, _, kind, ..]| *kind == wire::UNICAST)
     }
 
@@ -188,6 +195,16 @@ impl Whole {
         let doing = format!("add route {self} to table {table}");
         let more = if self.is_ipv6() { 0 } else { flags::EXCL };
         socket.queue(request, flags::CREATE | more, doing)
+    }
+
+    /// As [`Self::queue_add`], in the place of one to the same destination with the same priority.
+    ///
+    /// # Errors
+    /// As [`RouteSocket::queue`].
+    pub fn queue_replace(&self, socket: &mut RouteSocket, table: u32) -> Result<(), Error> {
+        let request = RouteNetlinkMessage::NewRoute(self.request(table));
+        let doing = format!("add route {self} to table {table}");
+        socket.queue(request, flags::CREATE | flags::REPLACE, doing)
     }
 
     /// Queues removing this route from a table. `ESRCH` comes back when it is not there.

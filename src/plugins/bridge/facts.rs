@@ -5,8 +5,9 @@ use serde::Deserialize;
 
 use super::settings::Settings;
 use crate::engine::{Node, Owner};
-use crate::kernel::{addr, link};
+use crate::kernel::addr;
 use crate::plugins::Error;
+use crate::plugins::pair::{self, PodEnd};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
 
@@ -34,21 +35,6 @@ pub struct Facts {
     pub attached: Option<PodEnd>,
 }
 
-/// What prevResult tells of the container end.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct PodEnd {
-    /// The hardware address in colon form.
-    pub mac: String,
-    /// Bytes. Not told before 1.1.0, and then not checked either: a later plugin such as tuning may
-    /// have changed it.
-    pub mtu: Option<u32>,
-}
-
-/// How many names are tried before it is an error; two links of one node sharing 32 bits of a hash
-/// is rare already.
-const ATTEMPTS: u32 = 8;
-
 impl Facts {
     pub(super) fn observe(
         settings: &Settings,
@@ -56,14 +42,7 @@ impl Facts {
         owner: &Owner,
         node: &mut Node<'_>,
     ) -> Result<Self, Error> {
-        if let Some(pod) = &mut node.pod
-            && link::index(&pod.route, &request.ifname)?.is_some()
-        {
-            return Err(Error::AlreadyAttached(format!(
-                "interface {} is already in the container's namespace; detach it first (DEL), or use another CNI_IFNAME",
-                request.ifname
-            )));
-        }
+        pair::refuse_second(request, node)?;
         let vlan_interface = match settings.vlan {
             Some(vid) if settings.gateway => {
                 link_facts(node, &format!("{}.{vid}", settings.bridge), true)?
@@ -78,7 +57,7 @@ impl Facts {
                 settings.gateway && settings.vlan.is_none(),
             )?,
             vlan_interface,
-            host_link: free_name(owner, node)?,
+            host_link: pair::free_name(owner, node)?,
             attached: None,
         })
     }
@@ -89,23 +68,7 @@ impl Facts {
         request: &Request,
         result: &AddResult,
     ) -> Result<Self, Error> {
-        let netns = request.netns.as_deref().map(|path| path.to_string_lossy()).unwrap_or_default();
-        let inside = result
-            .interfaces
-            .iter()
-            .find(|interface| interface.name == request.ifname && !interface.sandbox.is_empty())
-            .ok_or_else(|| {
-                Error::Foreign(format!(
-                    "lists no interface {} in a container; it is not this attachment's",
-                    request.ifname
-                ))
-            })?;
-        if inside.sandbox != netns {
-            return Err(Error::Foreign(format!(
-                "interface {} is in {}, but CNI_NETNS is {netns}",
-                request.ifname, inside.sandbox
-            )));
-        }
+        let attached = pair::pod_end(request, result)?;
         let outside = |name: &str| {
             result
                 .interfaces
@@ -121,7 +84,7 @@ impl Facts {
         }
         Ok(Self {
             host_link: outside("port").map(|one| one.name.clone()).unwrap_or_default(),
-            attached: Some(PodEnd { mac: inside.mac.clone(), mtu: inside.mtu }),
+            attached: Some(attached),
             ..Self::default()
         })
     }
@@ -139,29 +102,4 @@ fn link_facts(
         Vec::new()
     };
     Ok(Some(LinkFacts { kind: link.kind, addresses }))
-}
-
-fn free_name(owner: &Owner, node: &mut Node<'_>) -> Result<String, Error> {
-    for attempt in 0..ATTEMPTS {
-        let name = owner.host_link(attempt);
-        if link::index(&node.host, &name)?.is_none() {
-            return Ok(name);
-        }
-        match node.look_at(&name)? {
-            None => return Ok(name),
-            // Left by an ADD that was killed and whose record is lost; the container has no
-            // interface of that name, so nobody is using it.
-            Some(stale) if stale.alias == owner.text() => {
-                link::queue_remove(&mut node.host, stale.index, &name)?;
-                node.host.flush()?;
-                node.forget(&name);
-                return Ok(name);
-            }
-            Some(_) => {}
-        }
-    }
-    Err(Error::AlreadyAttached(format!(
-        "the host has links under all {ATTEMPTS} names that this attachment could use, such as {}",
-        owner.host_link(0)
-    )))
 }

@@ -5,7 +5,6 @@ pub mod planning;
 #[cfg(test)]
 mod planning_tests;
 pub mod settings;
-mod unrecorded;
 
 use crate::engine::resource::{pod_link::PodLink, veth::Veth};
 use crate::engine::{Node, Owner, Resource};
@@ -13,6 +12,7 @@ use crate::kernel::{self, masquerade};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
 
+use super::pair::unrecorded;
 use super::{Error, Given, Plan, Plugin, Role};
 use facts::Facts;
 use settings::Settings;

@@ -2,8 +2,8 @@
 
 use ipnetwork::IpNetwork;
 
-use super::facts::{Facts, PodEnd};
-use super::settings::{Backend, Settings};
+use super::facts::Facts;
+use super::settings::Settings;
 use crate::engine::resource::{
     announcement::Announcement,
     bridge::Bridge,
@@ -20,13 +20,11 @@ use crate::engine::resource::{
 };
 use crate::engine::{Owner, Resource};
 use crate::ipam::{self, Leased};
-use crate::plugins::inside::{self, Inside};
+use crate::plugins::inside::{self, Detection, Inside, Telling};
+use crate::plugins::pair::{Backend, PodEnd};
 use crate::plugins::{Error, Plan};
 use crate::protocol::request::Request;
 use crate::protocol::result::{AddResult, Interface, IpConfig, Route};
-
-/// The smallest MTU that carries IPv6 (RFC 8200, section 5).
-const IPV6_MTU: u32 = 1280;
 
 pub(super) fn plan(
     settings: &Settings,
@@ -72,7 +70,8 @@ pub(super) fn plan(
         link: &request.ifname,
         ips: &ips,
         routes: &routes,
-        detects_duplicates: settings.enable_dad,
+        detection: if settings.enable_dad { Detection::On } else { Detection::Off },
+        telling: Telling::Announced,
         is_up: !settings.disable_container_interface,
     };
     resources.extend(inside.resources());
@@ -109,17 +108,9 @@ fn gateways(settings: &Settings, lease: &Leased) -> Result<(Vec<IpConfig>, Vec<R
                 routes.push(Route { gw: ip.gateway, ..inside::default_route(v6)? });
                 default_found = true;
             }
-            if v6 && settings.mtu.is_some_and(|mtu| mtu < IPV6_MTU) {
-                return Err(Error::config(
-                    "mtu",
-                    format!(
-                        "IPv6 address {} needs an MTU of at least {IPV6_MTU} bytes",
-                        ip.address
-                    ),
-                ));
-            }
         }
     }
+    inside::fits_ipv6("mtu", settings.mtu, &ips)?;
     Ok((ips, routes))
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use crate::kernel::mac::Mac;
-use crate::plugins::Error;
+use crate::plugins::pair::{Backend, MTU};
+use crate::plugins::{Error, requested_mac};
 use crate::protocol::config::section;
 use crate::protocol::names;
 use crate::protocol::request::Request;
@@ -29,9 +30,6 @@ pub const KEYS: &[&str] = &[
     "disableContainerInterface",
     "portIsolation",
 ];
-
-/// Smallest and largest MTU of a veth pair, in bytes (`ETH_MIN_MTU`, `ETH_MAX_MTU`).
-const MTU: std::ops::RangeInclusive<u32> = 68..=65535;
 
 /// The keys as they stand in the JSON.
 #[derive(Debug, Default, Deserialize)]
@@ -63,16 +61,6 @@ struct Trunk {
     #[serde(rename = "maxID")]
     max: Option<i64>,
     id: Option<i64>,
-}
-
-/// Who masquerades.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Backend {
-    /// Elements of nftables maps, over netlink.
-    #[default]
-    Nftables,
-    /// Chains of iptables as the reference plugins make them, by running iptables-restore.
-    Iptables,
 }
 
 /// A checked configuration.
@@ -154,16 +142,7 @@ impl Settings {
                 ));
             }
         };
-        let ip_masq_backend = match keys.ip_masq_backend.as_deref() {
-            None | Some("nftables") => Backend::Nftables,
-            Some("iptables") => Backend::Iptables,
-            Some(other) => {
-                return Err(Error::config(
-                    "ipMasqBackend",
-                    format!("\"{other}\" is unknown: give \"nftables\" or \"iptables\""),
-                ));
-            }
-        };
+        let ip_masq_backend = Backend::read(keys.ip_masq_backend.as_deref())?;
         Ok(Self {
             bridge,
             gateway: keys.is_gateway || keys.is_default_gateway,
@@ -231,21 +210,9 @@ fn trunk(items: &[Trunk]) -> Result<Vec<u16>, Error> {
 }
 
 fn requested_mac(request: &Request) -> Result<Option<Mac>, Error> {
-    let sources = [
+    requested_mac::first([
         ("runtimeConfig.mac", request.config.runtime.mac.as_deref()),
         ("args.cni.mac", request.config.cni_args.mac.as_deref()),
         ("MAC in CNI_ARGS", request.args.mac.as_deref()),
-    ];
-    let Some((field, text)) = sources
-        .into_iter()
-        .find_map(|(field, mac)| mac.filter(|mac| !mac.is_empty()).map(|mac| (field, mac)))
-    else {
-        return Ok(None);
-    };
-    Mac::parse(text).filter(|mac| mac.is_unicast()).map(Some).ok_or_else(|| {
-        Error::config(
-            field,
-            format!("\"{text}\" is not a unicast hardware address such as 0a:58:0a:01:00:05"),
-        )
-    })
+    ])
 }

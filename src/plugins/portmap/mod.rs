@@ -5,17 +5,17 @@ pub mod planning;
 mod planning_tests;
 pub mod settings;
 
+use crate::engine::reference::hostport::NEEDED_FOR as IPTABLES;
 use crate::engine::{Node, Owner, Resource, reference};
-use crate::kernel::iptables::FAMILIES;
-use crate::kernel::{self, nft, portmap};
+use crate::kernel::iptables::{FAMILIES, Family};
+use crate::kernel::port::Transport;
+use crate::kernel::portmap::conditions::Condition;
+use crate::kernel::{self, filter_table, nft, portmap};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
 
 use super::{Error, Given, Plan, Plugin, Role};
 use settings::{Backend, Settings};
-
-/// The key that asks for iptables.
-const IPTABLES: &str = "backend \"iptables\"";
 
 /// The plugin with its checked configuration.
 pub struct Portmap {
@@ -51,20 +51,19 @@ impl Plugin for Portmap {
 
     fn observe(
         &self,
-        _request: &Request,
+        request: &Request,
         owner: &Owner,
         node: &mut Node<'_>,
     ) -> Result<Facts, Error> {
         if self.settings.mappings.is_empty() {
             return Ok(Facts::default());
         }
-        match &self.settings.backend {
-            Backend::Nftables { .. } => Ok(Facts { taken: self.taken(owner, node)? }),
-            Backend::Iptables { .. } => {
-                self.probe(node)?;
-                Ok(Facts::default())
+        if let Backend::Iptables { .. } = &self.settings.backend {
+            for family in families(request) {
+                filter_table::home(family, IPTABLES)?;
             }
         }
+        Ok(Facts { taken: self.taken(owner, node)? })
     }
 
     fn plan(
@@ -97,7 +96,10 @@ impl Plugin for Portmap {
         }
         let text = owner.text();
         remove_entries(node, &|one| one == text)?;
-        Ok(reference::remove_portmap(owner, node)?)
+        if reference::remove_portmap(owner, node)? {
+            self.forget_connections(node);
+        }
+        Ok(node.flush()?)
     }
 
     fn collect(
@@ -125,21 +127,67 @@ impl Plugin for Portmap {
 }
 
 impl Portmap {
-    /// The ports that others have.
+    /// The ports that others have in the maps of nftables. Those that they have in chains of iptables
+    /// are found when the rules are made.
     fn taken(&self, owner: &Owner, node: &mut Node<'_>) -> Result<Vec<Taken>, Error> {
-        let Backend::Nftables { conditions_v4, conditions_v6 } = &self.settings.backend else {
-            return Ok(Vec::new());
-        };
         let own = nft::comment(&owner.text());
         let mut taken = Vec::new();
-        for (v6, conditions) in [(false, conditions_v4), (true, conditions_v6)] {
-            let holders = portmap::holders(node.nft()?, v6, &self.settings.mappings, conditions)
-                .map_err(kernel::Error::from)?;
-            let others = holders.into_iter().filter(|(_, owner)| *owner != own);
+        for v6 in [false, true] {
+            let conditions: &[Condition] = match &self.settings.backend {
+                Backend::Nftables { conditions_v4, conditions_v6 } => {
+                    if v6 {
+                        conditions_v6
+                    } else {
+                        conditions_v4
+                    }
+                }
+                Backend::Iptables { conditions_v4, conditions_v6, .. } => {
+                    let words = if v6 { conditions_v6 } else { conditions_v4 };
+                    // Conditions in two languages cannot be compared.
+                    if !words.is_empty() {
+                        continue;
+                    }
+                    &[]
+                }
+            };
+            let found = match (self.holders(v6, conditions, node), &self.settings.backend) {
+                (
+                    Err(kernel::Error::Nft(nft::Error::Unsupported { .. })),
+                    Backend::Iptables { .. },
+                ) => break,
+                (found, _) => found?,
+            };
+            let others = found.into_iter().filter(|(_, owner)| *owner != own);
             taken.extend(others.map(|(mapping, owner)| Taken { mapping, v6, owner }));
         }
         Ok(taken)
     }
+
+    fn holders(
+        &self,
+        v6: bool,
+        conditions: &[Condition],
+        node: &mut Node<'_>,
+    ) -> Result<Vec<(usize, String)>, kernel::Error> {
+        Ok(portmap::holders(node.nft()?, v6, &self.settings.mappings, conditions)?)
+    }
+
+    /// Has UDP connections forgotten that know the way of before.
+    fn forget_connections(&self, node: &mut Node<'_>) {
+        let udp = self.settings.mappings.iter().filter(|one| one.protocol == Transport::Udp);
+        let ports: Vec<u16> = udp.map(|mapping| mapping.host_port).collect();
+        for v6 in [false, true] {
+            node.forget_udp(&ports, v6);
+        }
+    }
+}
+
+/// The families that rules may be made of: those of the result before, or both when another plugin
+/// of the same call gives the addresses.
+fn families(request: &Request) -> Vec<Family> {
+    let ips = request.config.prev_result.iter().flat_map(|result| &result.ips);
+    let given: Vec<_> = ips.map(|ip| Family::of(ip.address.ip())).collect();
+    FAMILIES.into_iter().filter(|family| given.is_empty() || given.contains(family)).collect()
 }
 
 /// Removes the entries whose owner is stale; a kernel without nf_tables has none.

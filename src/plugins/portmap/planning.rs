@@ -7,7 +7,7 @@ use super::settings::{Backend, Settings};
 use crate::engine::resource::iptables_port_map::IptablesPortMap;
 use crate::engine::resource::local_routing::LocalRouting;
 use crate::engine::resource::port_map::PortMap;
-use crate::engine::{Owner, Resource};
+use crate::engine::{self, Owner, Resource};
 use crate::kernel::port::Mapping;
 use crate::kernel::portmap::{Masquerading, Target};
 use crate::plugins::{Error, Given, Plan};
@@ -26,12 +26,13 @@ pub(super) fn plan(
         if let Some(taken) = facts.taken.iter().find(|taken| taken.v6 == pod.is_ipv6())
             && let Some(mapping) = settings.mappings.get(taken.mapping)
         {
-            return Err(Error::PortTaken {
+            return Err(engine::Error::PortTaken {
                 port: mapping.host_port,
                 protocol: mapping.protocol.name(),
                 at: mapping.only_at(),
                 owner: taken.owner.clone(),
-            });
+            }
+            .into());
         }
     }
     let mut resources: Vec<Resource> = Vec::new();

@@ -85,6 +85,31 @@ fn nothing_is_planned_without_a_mapping_that_fits() {
     assert_eq!(plan.as_array().unwrap().len(), 1, "no routing of loopback without snat");
 }
 
+/// Each pod's address counts, as with the reference plugin, whether or not a mapping concerns it.
+#[test]
+fn iptables_gets_all_mappings_in_one_resource() {
+    let before = before(&[(1, "10.88.0.2/24"), (1, "fd00:88::2/64")]);
+    let backend = Backend::Iptables {
+        mark_bit: 13,
+        set_mark_chain: None,
+        conditions_v4: vec!["-i".into(), "eth0".into()],
+        conditions_v6: Vec::new(),
+    };
+    let settings = Settings { backend, ..settings(vec![mapping(Some("::1"))], Masquerading::All) };
+    assert_eq!(
+        planned(&settings, &Facts::default(), &before).unwrap(),
+        json!([
+            {"kind": "localRouting", "to": "10.88.0.2"},
+            {"kind": "iptablesPortMap",
+             "owner": {"network": "net", "containerID": "id", "ifname": "eth0"},
+             "pods": ["10.88.0.2/24", "fd00:88::2/64"],
+             "mappings": [{"protocol": "tcp", "hostIP": "::1", "hostPort": 8080,
+                           "containerPort": 80}],
+             "snat": true, "masqAll": true, "markBit": 13, "conditionsV4": ["-i", "eth0"]}
+        ])
+    );
+}
+
 #[test]
 fn a_port_taken_in_another_family_is_free() {
     let taken =

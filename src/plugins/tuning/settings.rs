@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::key::SysctlKey;
 use crate::kernel::link::Attributes;
 use crate::kernel::mac::Mac;
-use crate::plugins::Error;
+use crate::plugins::{Error, requested_mac};
 use crate::protocol::config::{repeated_key, section, section_at};
 use crate::protocol::request::Request;
 
@@ -99,22 +99,14 @@ impl Settings {
 /// The hardware address from the last of these that gives one: the configuration, CNI_ARGS, the
 /// capability, `args.cni`, where an empty one means none at all.
 fn mac(request: &Request, own: Option<&str>, args: Option<&str>) -> Result<Option<Mac>, Error> {
-    let filled = |field, mac: Option<&'_ str>| {
-        mac.filter(|mac| !mac.is_empty()).map(|mac| (field, mac.to_owned()))
-    };
-    let given = match args {
-        Some(mac) => filled("args.cni.mac", Some(mac)),
-        None => filled("runtimeConfig.mac", request.config.runtime.mac.as_deref())
-            .or_else(|| filled("MAC in CNI_ARGS", request.args.mac.as_deref()))
-            .or_else(|| filled("mac", own)),
-    };
-    let Some((field, text)) = given else { return Ok(None) };
-    Mac::parse(&text).filter(|mac| mac.is_unicast()).map(Some).ok_or_else(|| {
-        Error::config(
-            field,
-            format!("\"{text}\" is not a unicast hardware address such as 0a:58:0a:01:00:05"),
-        )
-    })
+    match args {
+        Some(mac) => requested_mac::first([("args.cni.mac", Some(mac))]),
+        None => requested_mac::first([
+            ("runtimeConfig.mac", request.config.runtime.mac.as_deref()),
+            ("MAC in CNI_ARGS", request.args.mac.as_deref()),
+            ("mac", own),
+        ]),
+    }
 }
 
 fn mtu((field, mtu): (String, Option<i64>)) -> Result<Option<u32>, Error> {

@@ -81,6 +81,7 @@ fn every_argument_of_the_runtime_is_read() {
                 ingress_burst: 1600,
                 egress_rate: 4096,
                 egress_burst: i64::MAX as u64,
+                ..Bandwidth::default()
             }),
             device_id: Some("0000:04:00.5".to_owned()),
             cgroup_path: Some("/kubelet.slice/pod28ce".to_owned()),

@@ -1,5 +1,5 @@
-//! What bridge attachments leave that no record tells of: links and elements, found by their owner,
-//! and what the reference plugins have made.
+//! What attachments by a pair of links leave that no record tells of: links and elements, found by
+//! their owner, and what the reference plugins have made.
 
 use crate::engine::{self, Node, Owner};
 use crate::kernel::{self, link, macspoof, masquerade, nft};
@@ -7,7 +7,7 @@ use crate::plugins::Error;
 
 /// Removes the rules of one attachment: ours, found by their owner, and those that the reference
 /// plugins made.
-pub(super) fn remove_rules_of(owner: &Owner, node: &mut Node<'_>) -> Result<(), Error> {
+pub(in crate::plugins) fn remove_rules_of(owner: &Owner, node: &mut Node<'_>) -> Result<(), Error> {
     let text = owner.text();
     match remove_rules(node, &|one| one == text) {
         Err(Error::Engine(engine::Error::Kernel(kernel::Error::Nft(
@@ -18,21 +18,22 @@ pub(super) fn remove_rules_of(owner: &Owner, node: &mut Node<'_>) -> Result<(), 
     Ok(engine::reference::remove(owner, node)?)
 }
 
-/// Removes the veth pairs whose alias is stale.
-pub(super) fn remove_links(
+/// Removes the pairs whose alias is stale.
+pub(in crate::plugins) fn remove_links(
     node: &mut Node<'_>,
     is_stale: &dyn Fn(&str) -> bool,
 ) -> Result<(), Error> {
-    for one in
-        link::list(&mut node.host)?.iter().filter(|one| one.kind == "veth" && is_stale(&one.alias))
+    for one in link::list(&mut node.host)?
+        .iter()
+        .filter(|one| one.is_end_of_pair() && is_stale(&one.alias))
     {
-        link::queue_remove(&mut node.host, one.index, &one.name)?;
+        node.remove_link(one);
     }
     Ok(node.flush()?)
 }
 
 /// Removes the elements whose owner is stale.
-pub(super) fn remove_rules(
+pub(in crate::plugins) fn remove_rules(
     node: &mut Node<'_>,
     is_stale: &dyn Fn(&str) -> bool,
 ) -> Result<(), Error> {

@@ -1,0 +1,66 @@
+//! `macvlan`: an interface with a hardware address of its own on a link of the host.
+
+mod planning;
+pub mod settings;
+
+use super::container_link::{self, Facts};
+use super::{Error, Given, Plan, Plugin, Role, pair};
+use crate::engine::{Node, Owner, Resource};
+use crate::kernel::link::Macvlan as Mode;
+use crate::protocol::request::Request;
+use crate::protocol::result::AddResult;
+use settings::Settings;
+
+/// The plugin with its checked configuration.
+pub struct Macvlan {
+    settings: Settings,
+}
+
+impl Plugin for Macvlan {
+    const TYPE: &'static str = "macvlan";
+    const ROLE: Role = Role::Interface;
+    type Facts = Facts;
+
+    fn configure(request: &Request) -> Result<Self, Error> {
+        Ok(Self { settings: Settings::read(request)? })
+    }
+
+    fn uses_ipam(&self) -> bool {
+        true
+    }
+
+    fn observe(
+        &self,
+        request: &Request,
+        _owner: &Owner,
+        node: &mut Node<'_>,
+    ) -> Result<Facts, Error> {
+        pair::refuse_second(request, node)?;
+        if self.settings.mode == Mode::Passthru && self.settings.mac.is_some() {
+            log::warn!("mac counts for nothing in mode passthru: the container has the master's");
+        }
+        Ok(Facts { master: Some(self.settings.master.find(node)?), attached: None })
+    }
+
+    fn attached(&self, request: &Request, result: &AddResult) -> Result<Facts, Error> {
+        container_link::recalled(request, result, &self.settings.master)
+    }
+
+    fn plan(
+        &self,
+        request: &Request,
+        owner: &Owner,
+        facts: &Facts,
+        given: &Given<'_>,
+    ) -> Result<Plan, Error> {
+        planning::plan(&self.settings, request, owner, facts, given)
+    }
+
+    fn traces(&self, request: &Request, owner: &Owner) -> Vec<Resource> {
+        container_link::traces(request, owner, self.settings.variety())
+    }
+
+    fn probe(&self, node: &mut Node<'_>) -> Result<(), Error> {
+        self.settings.master.probe(node)
+    }
+}

@@ -1,0 +1,76 @@
+//! The keys of a `macvlan` configuration, all those of the reference plugin's release 1.9.1.
+
+use serde::Deserialize;
+
+use crate::kernel::link::{Macvlan, Variety};
+use crate::kernel::mac::Mac;
+use crate::plugins::master::Wish;
+use crate::plugins::{Error, container_link, requested_mac};
+use crate::protocol::config::section;
+use crate::protocol::request::Request;
+
+/// The keys as they stand in the JSON.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Keys {
+    master: Option<String>,
+    mode: Option<String>,
+    mtu: i64,
+    mac: Option<String>,
+    link_in_container: bool,
+    bcqueuelen: u32,
+}
+
+/// A checked configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The link that the macvlan is made on.
+    pub master: Wish,
+    /// Whom the macvlan may speak to.
+    pub mode: Macvlan,
+    /// Bytes; the master's without.
+    pub mtu: Option<u32>,
+    /// The hardware address asked for.
+    pub mac: Option<Mac>,
+    /// Broadcast frames that may wait; the kernel's choice without.
+    pub broadcast_queue: Option<u32>,
+}
+
+impl Settings {
+    /// Reads and checks the configuration of a request.
+    ///
+    /// # Errors
+    /// [`Error::Config`] or a decoding error that names the key.
+    pub fn read(request: &Request) -> Result<Self, Error> {
+        let config = &request.config;
+        let keys: Keys = section(&config.value, &[])?;
+        let mode = match keys.mode.as_deref().unwrap_or_default() {
+            "" => Macvlan::Bridge,
+            text => Macvlan::ALL.into_iter().find(|mode| mode.as_str() == text).ok_or_else(|| {
+                Error::config(
+                    "mode",
+                    format!(
+                        "\"{text}\" is unknown: give \"bridge\", \"private\", \"vepa\" or \"passthru\""
+                    ),
+                )
+            })?,
+        };
+        Ok(Self {
+            master: Wish::read(keys.master, keys.link_in_container)?,
+            mode,
+            mtu: container_link::mtu(keys.mtu)?,
+            mac: requested_mac::first([
+                ("runtimeConfig.mac", config.runtime.mac.as_deref()),
+                ("MAC in CNI_ARGS", request.args.mac.as_deref()),
+                ("args.cni.mac", config.cni_args.mac.as_deref()),
+                ("mac", keys.mac.as_deref()),
+            ])?,
+            broadcast_queue: (keys.bcqueuelen != 0).then_some(keys.bcqueuelen),
+        })
+    }
+
+    /// What kind of link the container gets.
+    pub fn variety(&self) -> Variety {
+        Variety::Macvlan { mode: self.mode, broadcast_queue: self.broadcast_queue }
+    }
+}

@@ -1,0 +1,132 @@
+//! The keys of a `ptp` or `netkit` configuration: all those of the reference plugin ptp's release
+//! 1.9.1, and our own for netkit.
+
+use serde::Deserialize;
+
+use crate::kernel::link::netkit::{Manner, Mode, Policy};
+use crate::plugins::Error;
+use crate::plugins::pair::{Backend, MTU};
+use crate::protocol::config::{filled, section};
+use crate::protocol::request::{Request, Verb};
+
+/// The keys as they stand in the JSON.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Keys {
+    ip_masq: bool,
+    ip_masq_backend: Option<String>,
+    mtu: u32,
+    #[serde(deserialize_with = "filled")]
+    link_type: Option<String>,
+}
+
+/// The keys that count for netkit alone. To the reference plugin's configurations they mean nothing,
+/// so that they are not even read for a veth pair.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct NetkitKeys {
+    #[serde(deserialize_with = "filled")]
+    mode: Option<String>,
+    #[serde(deserialize_with = "filled")]
+    policy: Option<String>,
+    #[serde(deserialize_with = "filled")]
+    peer_policy: Option<String>,
+}
+
+/// What the pair is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LinkType {
+    /// veth.
+    #[default]
+    Veth,
+    /// netkit.
+    Netkit(Manner),
+}
+
+/// A checked configuration.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Settings {
+    /// Masquerade what leaves the subnet.
+    pub ip_masq: bool,
+    /// How.
+    pub ip_masq_backend: Backend,
+    /// Bytes; the kernel's default without.
+    pub mtu: Option<u32>,
+    /// What the pair is made of.
+    pub link_type: LinkType,
+}
+
+impl Settings {
+    /// Reads and checks the configuration of a request, for type `own_type`, "ptp" or "netkit".
+    ///
+    /// # Errors
+    /// [`Error::Config`] or a decoding error that names the key.
+    pub fn read(request: &Request, own_type: &str) -> Result<Self, Error> {
+        let keys: Keys = section(&request.config.value, &[])?;
+        let is_removed = matches!(request.verb, Verb::Del | Verb::Gc);
+        if request.config.ipam.is_none() && !is_removed {
+            return Err(Error::config(
+                "ipam",
+                format!(
+                    "is missing, or has no type; {own_type} makes routes to the container's \
+                     addresses, so it needs a source of them"
+                ),
+            ));
+        }
+        let mtu = (keys.mtu != 0).then_some(keys.mtu);
+        if mtu.is_some_and(|mtu| !MTU.contains(&mtu)) {
+            return Err(Error::config(
+                "mtu",
+                format!("{} is not between 68 and 65535 bytes", keys.mtu),
+            ));
+        }
+        let link_type = match (keys.link_type.as_deref(), own_type) {
+            (None, "netkit") | (Some("netkit"), _) => LinkType::Netkit(manner(request)?),
+            (None | Some("veth"), "ptp") => LinkType::Veth,
+            (Some(other), own_type) => {
+                let choice =
+                    if own_type == "ptp" { "\"veth\" or \"netkit\"" } else { "\"netkit\"" };
+                return Err(Error::config(
+                    "linkType",
+                    format!("\"{other}\" is nothing that {own_type} makes: give {choice}"),
+                ));
+            }
+            (None, _) => LinkType::Veth,
+        };
+        Ok(Self {
+            ip_masq: keys.ip_masq,
+            ip_masq_backend: Backend::read(keys.ip_masq_backend.as_deref())?,
+            mtu,
+            link_type,
+        })
+    }
+}
+
+fn manner(request: &Request) -> Result<Manner, Error> {
+    let keys: NetkitKeys = section(&request.config.value, &[])?;
+    let mode = match keys.mode.as_deref() {
+        None => Mode::default(),
+        Some("l2") => Mode::L2,
+        Some("l3") => Mode::L3,
+        Some(other) => {
+            let problem = format!("\"{other}\" is unknown: give \"l2\" or \"l3\"");
+            return Err(Error::config("mode", problem));
+        }
+    };
+    Ok(Manner {
+        mode,
+        policy: policy("policy", keys.policy.as_deref())?,
+        peer_policy: policy("peerPolicy", keys.peer_policy.as_deref())?,
+    })
+}
+
+fn policy(field: &str, name: Option<&str>) -> Result<Policy, Error> {
+    match name {
+        None | Some("forward") => Ok(Policy::Forward),
+        Some("blackhole") => Ok(Policy::Blackhole),
+        Some(other) => Err(Error::config(
+            field,
+            format!("\"{other}\" is unknown: give \"forward\" or \"blackhole\""),
+        )),
+    }
+}
