@@ -115,7 +115,8 @@ fn every_key_does_what_it_says() {
     let info = |link: &Value, key: &str| link["linkinfo"]["info_data"][key].clone();
     // Users come by name or number.
     let id = |link: &Value, key: &str| info(link, key).to_string().replace('"', "");
-    let rows: &[(Value, &dyn Fn(&Value))] = &[
+    type Look<'a> = &'a dyn Fn(&Value);
+    let rows: &[(Value, Look<'_>)] = &[
         (json!({}), &|link| {
             assert_eq!(info(link, "type"), "tap");
             assert_eq!(info(link, "persist"), true);

@@ -25,6 +25,7 @@ const CHAIN: Shape = Shape { kind: Kind::Chain, ..MASQUERADE };
 const PTP: Shape = Shape { kind: Kind::Ptp, ..BRIDGE };
 const PTP_MASQUERADE: Shape = Shape { masquerade: true, ..PTP };
 const PTP_DUAL_STACK: Shape = Shape { dual_stack: true, ..PTP };
+const MACVLAN: Shape = Shape { kind: Kind::Macvlan, ..BRIDGE };
 const IPAM: Shape = Shape { kind: Kind::HostLocal, ..BRIDGE };
 
 const LIFE: &[Verb] = &[Verb::Add, Verb::Check, Verb::Del];
@@ -45,6 +46,7 @@ pub fn all(with_density: bool) -> Vec<Case> {
         case("ptp", "default route, host-local with an IPv4 /16", PTP, LIFE),
         case("ptp-masq", "the same with ipMasq", PTP_MASQUERADE, LIFE),
         case("ptp-dual", "the same without ipMasq, with an IPv6 /64", PTP_DUAL_STACK, LIFE),
+        case("macvlan", "mode bridge, default route, host-local with an IPv4 /16", MACVLAN, LIFE),
         case(
             "chain",
             "bridge with ipMasq, portmap (2 ports), firewall, bandwidth both ways, tuning",

@@ -97,8 +97,8 @@ impl Contender {
         match self.manner {
             Manner::Each => true,
             Manner::AsOne => kind == Kind::Chain,
-            // Nothing bare does what ptp or a chain does.
-            Manner::Floor => !matches!(kind, Kind::Ptp | Kind::Chain),
+            // Nothing bare does what these do.
+            Manner::Floor => !matches!(kind, Kind::Ptp | Kind::Macvlan | Kind::Chain),
         }
     }
 

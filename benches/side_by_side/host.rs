@@ -57,15 +57,16 @@ impl Host {
     pub fn make_bridge(&self, network: &Network) -> Result<(), Error> {
         let bridge = network.bridge.as_str();
         ip(&["link", "add", bridge, "type", "bridge"])?;
-        for (gateway, prefix) in network.gateways().iter().zip(network.prefixes()) {
-            let address = format!("{gateway}/{prefix}");
-            let mut arguments = vec!["address", "add", &address, "dev", bridge];
-            if gateway.contains(':') {
-                arguments.push("nodad");
-            }
-            ip(&arguments)?;
-        }
-        ip(&["link", "set", bridge, "up"])
+        give_gateways(network, bridge)
+    }
+
+    /// Makes the master of macvlans, with the gateways at the other end of its wire.
+    pub fn make_master(&self, network: &Network) -> Result<(), Error> {
+        let master = network.bridge.as_str();
+        let far = format!("w{}", network.number);
+        ip(&["link", "add", master, "type", "veth", "peer", "name", &far])?;
+        ip(&["link", "set", master, "up"])?;
+        give_gateways(network, &far)
     }
 
     /// Writes `count` leases of other pods, from the first address after the gateway on, and that
@@ -119,6 +120,19 @@ impl Drop for Host {
         }
         settle();
     }
+}
+
+/// Gives a link the gateways' addresses and brings it up.
+fn give_gateways(network: &Network, link: &str) -> Result<(), Error> {
+    for (gateway, prefix) in network.gateways().iter().zip(network.prefixes()) {
+        let address = format!("{gateway}/{prefix}");
+        let mut arguments = vec!["address", "add", &address, "dev", link];
+        if gateway.contains(':') {
+            arguments.push("nodad");
+        }
+        ip(&arguments)?;
+    }
+    ip(&["link", "set", link, "up"])
 }
 
 fn own_namespace() -> Result<File, Error> {

@@ -20,6 +20,8 @@ pub enum Kind {
     Bridge,
     /// The plugin ptp alone.
     Ptp,
+    /// The plugin macvlan alone.
+    Macvlan,
     /// Address management alone.
     HostLocal,
     /// The usual list: bridge, portmap, firewall, bandwidth, tuning.
@@ -31,6 +33,7 @@ pub enum Kind {
 pub struct Network {
     pub shape: Shape,
     pub name: String,
+    /// The bridge or, for macvlan, the master.
     pub bridge: String,
     /// The second byte of its IPv4 addresses.
     pub number: u8,
@@ -119,22 +122,28 @@ impl Network {
         let ipam = json!({ "type": "host-local", "ranges": ranges });
         match shape.kind {
             Kind::HostLocal => json!({ "type": "host-local", "ipam": ipam }),
-            Kind::Ptp => {
-                let mut ipam = ipam;
-                let mut routes = vec![json!({ "dst": "0.0.0.0/0" })];
-                if shape.dual_stack {
-                    routes.push(json!({ "dst": "::/0" }));
-                }
-                if let Value::Object(keys) = &mut ipam {
-                    keys.insert("routes".to_owned(), json!(routes));
-                }
-                json!({ "type": "ptp", "ipMasq": shape.masquerade, "ipam": ipam })
-            }
+            Kind::Ptp => json!({
+                "type": "ptp", "ipMasq": shape.masquerade, "ipam": self.with_default_routes(ipam),
+            }),
+            Kind::Macvlan => json!({
+                "type": "macvlan", "master": self.bridge, "ipam": self.with_default_routes(ipam),
+            }),
             Kind::Bridge | Kind::Chain => json!({
                 "type": "bridge", "bridge": self.bridge, "isDefaultGateway": true,
                 "ipMasq": shape.masquerade, "ipam": ipam,
             }),
         }
+    }
+
+    fn with_default_routes(&self, mut ipam: Value) -> Value {
+        let mut routes = vec![json!({ "dst": "0.0.0.0/0" })];
+        if self.shape.dual_stack {
+            routes.push(json!({ "dst": "::/0" }));
+        }
+        if let Value::Object(keys) = &mut ipam {
+            keys.insert("routes".to_owned(), json!(routes));
+        }
+        ipam
     }
 
     /// The gateways, one for each family.

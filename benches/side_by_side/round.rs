@@ -43,7 +43,9 @@ impl Entrant<'_> {
     fn next_pod(&mut self, host: &Host) -> Result<Pod, Error> {
         let container_id = format!("{}-{}", self.contender.name, self.pods);
         let netns = match self.network.shape.kind {
-            Kind::Bridge | Kind::Ptp | Kind::Chain => host.make_pod_namespace(&container_id)?,
+            Kind::Bridge | Kind::Ptp | Kind::Macvlan | Kind::Chain => {
+                host.make_pod_namespace(&container_id)?
+            }
             Kind::HostLocal => self.idle_netns.clone(),
         };
         let pod = Pod { number: self.pods, container_id, netns, result: Value::Null };
@@ -152,6 +154,9 @@ fn enter<'a>(
         let network = Network::new(case.shape, contender.name, number);
         if contender.needs_bridge() && case.shape.kind == Kind::Bridge {
             host.make_bridge(&network)?;
+        }
+        if case.shape.kind == Kind::Macvlan {
+            host.make_master(&network)?;
         }
         if contender.has_leases() {
             host.write_leases(&network, case.leases_before(), case.is_nearly_full)?;

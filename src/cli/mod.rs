@@ -1,8 +1,11 @@
 //! What people run; see `causeway --help`.
 
+pub mod dhcp;
 pub mod fuse;
 pub mod netns;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -34,10 +37,19 @@ enum Command {
     Fuse(fuse::Fuse),
     /// Give every plugin of a fused configuration list its own entry again
     Unfuse(fuse::Fuse),
+    /// Get addresses from DHCP servers for the plugin dhcp
+    Dhcp(dhcp::Dhcp),
 }
 
 /// Runs the command that the arguments name. Prints its own errors, to stderr.
-pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+///
+/// Called by the name `dhcp`, as the reference's daemon is, it takes that command's arguments.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let name = arguments.first().and_then(|program| Path::new(program).file_name());
+    if name.is_some_and(|name| name == "dhcp") {
+        arguments.insert(1, "dhcp".into());
+    }
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -49,6 +61,7 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode 
         Command::Netns(netns) => netns.run().map_err(|error| error.to_string()),
         Command::Fuse(fuse) => fuse.fuse().map_err(|error| error.to_string()),
         Command::Unfuse(fuse) => fuse.unfuse().map_err(|error| error.to_string()),
+        Command::Dhcp(dhcp) => dhcp.run().map_err(|error| error.to_string()),
     };
     done.unwrap_or_else(|error| {
         eprintln!("causeway: {error}");

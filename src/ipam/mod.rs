@@ -1,4 +1,5 @@
-//! Address sources: host-local and static in this process, any other as a foreign plugin.
+//! Address sources: host-local and static in this process, dhcp by its daemon, any other as a foreign
+//! plugin.
 
 pub mod host_local;
 pub mod static_addresses;
@@ -6,6 +7,7 @@ pub mod static_addresses;
 use std::path::PathBuf;
 
 use crate::delegate;
+use crate::dhcp::asking::{self, Dhcp};
 use crate::engine::Owner;
 use crate::engine::node::LeaseKeeper;
 use crate::protocol::request::Request;
@@ -34,6 +36,9 @@ pub enum Error {
     /// host-local failed.
     #[error(transparent)]
     HostLocal(#[from] host_local::Error),
+    /// The dhcp daemon could not be asked, or refused.
+    #[error(transparent)]
+    Dhcp(#[from] asking::Error),
     /// static failed.
     #[error(transparent)]
     Static(#[from] static_addresses::Error),
@@ -63,6 +68,8 @@ pub enum Error {
 pub enum Source {
     /// Leases of this node's ranges, in this process.
     HostLocal(HostLocal),
+    /// By the dhcp daemon.
+    Dhcp(Dhcp),
     /// Addresses of the configuration, in this process.
     Static(StaticAddresses),
     /// A program found on CNI_PATH.
@@ -77,6 +84,7 @@ pub enum Source {
 }
 
 const HOST_LOCAL: &str = "host-local";
+const DHCP: &str = "dhcp";
 
 impl Source {
     /// The source that a configuration names; `None` when it has no `ipam` section.
@@ -91,6 +99,9 @@ impl Source {
             return HostLocal::of(request)
                 .map(|source| Some(Self::HostLocal(source)))
                 .map_err(Error::from);
+        }
+        if name == DHCP {
+            return Ok(Some(Self::Dhcp(Dhcp::of(request)?)));
         }
         if name == static_addresses::NAME {
             return Ok(Some(Self::Static(StaticAddresses::of(request)?)));
@@ -107,15 +118,33 @@ impl Source {
     pub fn name(&self) -> &str {
         match self {
             Self::HostLocal(_) => HOST_LOCAL,
+            Self::Dhcp(_) => DHCP,
             Self::Static(_) => static_addresses::NAME,
             Self::Foreign { name, .. } => name,
+        }
+    }
+
+    /// Whether the container's interface must be there, and up, before addresses can be leased.
+    pub fn needs_link(&self) -> bool {
+        matches!(self, Self::Dhcp(_))
+    }
+
+    /// Whether it can be asked at all, before anything is made.
+    ///
+    /// # Errors
+    /// That the dhcp daemon cannot be reached.
+    pub fn reach(&self) -> Result<(), Error> {
+        match self {
+            Self::Dhcp(source) => Ok(source.reach()?),
+            Self::HostLocal(_) | Self::Static(_) | Self::Foreign { .. } => Ok(()),
         }
     }
 
     /// Leases addresses. `abandoned` tells whether a lease's holder provably is nobody any more.
     ///
     /// # Errors
-    /// [`host_local::Error`], or the foreign plugin's error, whose DEL has been called then.
+    /// [`host_local::Error`], what the dhcp daemon says, or the foreign plugin's error, whose DEL has
+    /// been called then.
     pub fn lease(
         &self,
         owner: &Owner,
@@ -129,6 +158,15 @@ impl Source {
                     ips: leased.ips,
                     routes: leased.routes,
                     dns: leased.dns,
+                })
+            }
+            Self::Dhcp(source) => {
+                let answer = source.lease()?;
+                Ok(Leased {
+                    source: DHCP.into(),
+                    ips: answer.ips,
+                    routes: answer.routes,
+                    dns: answer.dns,
                 })
             }
             Self::Static(source) => Ok(of_configuration(source)),
@@ -151,7 +189,7 @@ impl Source {
     /// What [`Self::lease`] would hand out, writing nothing.
     ///
     /// # Errors
-    /// [`Error::Unknown`] for a foreign plugin; else as `lease`.
+    /// [`Error::Unknown`] for dhcp and foreign plugins; else as `lease`.
     pub fn preview(&self, owner: &Owner) -> Result<Leased, Error> {
         match self {
             Self::HostLocal(source) => {
@@ -164,7 +202,7 @@ impl Source {
                 })
             }
             Self::Static(source) => Ok(of_configuration(source)),
-            Self::Foreign { name, .. } => Err(Error::Unknown(name.clone())),
+            Self::Dhcp(_) | Self::Foreign { .. } => Err(Error::Unknown(self.name().to_owned())),
         }
     }
 
@@ -175,6 +213,7 @@ impl Source {
     pub fn release(&self, owner: &Owner) -> Result<(), Error> {
         match self {
             Self::HostLocal(source) => Ok(source.release(holder(owner)).map(drop)?),
+            Self::Dhcp(source) => Ok(source.release()?),
             Self::Static(_) => Ok(()),
             Self::Foreign { program, stdin, .. } => Ok(delegate::del(program, stdin)?),
         }
@@ -187,6 +226,7 @@ impl Source {
     pub fn check(&self, owner: &Owner) -> Result<(), Error> {
         match self {
             Self::HostLocal(source) => Ok(source.check(holder(owner))?),
+            Self::Dhcp(source) => Ok(source.check()?),
             Self::Static(source) => Ok(source.check()?),
             Self::Foreign { program, stdin, .. } => Ok(delegate::check(program, stdin)?),
         }
@@ -199,12 +239,14 @@ impl Source {
     pub fn retain(&self, valid: &dyn Fn(Holder<'_>) -> bool) -> Result<(), Error> {
         match self {
             Self::HostLocal(source) => Ok(source.retain(valid).map(drop)?),
+            Self::Dhcp(source) => Ok(source.retain()?),
             Self::Static(_) => Ok(()),
             Self::Foreign { program, stdin, .. } => Ok(delegate::gc(program, stdin)?),
         }
     }
 
-    /// Whether there is an address left to hand out (STATUS); leases that ADD would reclaim since
+    /// Whether there is an address left to hand out (STATUS), as far as can be known without asking
+    /// for one; leases that ADD would reclaim since
     /// they are `abandoned` count as free.
     ///
     /// # Errors
@@ -212,6 +254,7 @@ impl Source {
     pub fn room(&self, abandoned: &mut dyn FnMut(Holder<'_>) -> bool) -> Result<(), Error> {
         match self {
             Self::HostLocal(source) => Ok(source.room_after_reclaim(abandoned)?),
+            Self::Dhcp(source) => Ok(source.reach()?),
             Self::Static(_) => Ok(()),
             Self::Foreign { program, stdin, .. } => Ok(delegate::status(program, stdin)?),
         }

@@ -23,6 +23,7 @@ pub mod nat_table;
 pub mod netlink;
 pub mod netns;
 pub mod nft;
+pub mod packet;
 pub mod port;
 pub mod port_isolation;
 pub mod portmap;

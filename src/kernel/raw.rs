@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
@@ -116,4 +116,71 @@ pub fn interface_index(socket: BorrowedFd<'_>, name: &str) -> nix::Result<u32> {
     // SAFETY: a successful SIOCGIFINDEX has written this member; and any bits are an integer.
     let index = unsafe { request.ifr_ifru.ifru_ifindex };
     u32::try_from(index).map_err(|_| Errno::ENODEV)
+}
+
+/// Binds a packet socket to an interface, and has it hear every protocol (packet(7)).
+///
+/// # Errors
+/// `ENODEV` when there is no such interface, `ENETDOWN` when it is down.
+pub fn bind_packet_socket(socket: BorrowedFd<'_>, interface: i32) -> nix::Result<()> {
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as libc::c_ushort,
+        sll_protocol: (libc::ETH_P_ALL as libc::c_ushort).to_be(),
+        sll_ifindex: interface,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    // SAFETY: the pointer and the length describe `address`, which outlives the call; the kernel
+    // only reads from it.
+    let answer = unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            std::ptr::from_ref(&address).cast(),
+            size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+        )
+    };
+    Errno::result(answer).map(drop)
+}
+
+/// Has a socket hear only what a filter lets through; each instruction is code, jump if true, jump
+/// if false and operand (socket(7), SO_ATTACH_FILTER; linux/filter.h).
+///
+/// # Errors
+/// `EINVAL` for a filter that the kernel does not take.
+pub fn attach_filter(socket: BorrowedFd<'_>, filter: &[(u16, u8, u8, u32)]) -> nix::Result<()> {
+    let mut filter: Vec<libc::sock_filter> =
+        filter.iter().map(|&(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k }).collect();
+    let program = libc::sock_fprog {
+        len: libc::c_ushort::try_from(filter.len()).map_err(|_| Errno::EINVAL)?,
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: `program` names as many instructions as `filter` has, and both outlive the call; the
+    // kernel only reads them.
+    let answer = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            std::ptr::from_ref(&program).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    };
+    Errno::result(answer).map(drop)
+}
+
+/// Takes over a file descriptor that this process was started with (sd_listen_fds(3)). May be asked
+/// once for each number: what is given back closes it.
+///
+/// # Errors
+/// `EBADF` when there is none of that number.
+pub fn inherited(number: RawFd) -> nix::Result<OwnedFd> {
+    // SAFETY: F_SETFD takes an integer and touches no memory; a number that is no descriptor is
+    // answered with EBADF.
+    Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: the descriptor is open, as the call above has shown, and nobody else in this process
+    // owns it: descriptors of the protocol are made before the program starts, and this is the only
+    // place that takes them.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

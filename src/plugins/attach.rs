@@ -1,16 +1,19 @@
 //! ADD: observe, lease, plan, record, apply, answer (CNI spec 1.1.0, section 2, "ADD").
+//!
+//! An address source that needs the container's interface is asked when that is made: the plan is then
+//! carried out in two parts, first what it would be without addresses, then what the lease adds.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::call::{Call, Deliver, home, is_abandoned, keeper, observe};
 use super::chain::{Foreign, Member};
-use super::{Error, Role};
+use super::{Error, Plan, Role, Step};
 use crate::delegate;
 use crate::engine::apply::{self, Application};
 use crate::engine::journal::{Journal, Record, boot_id};
 use crate::engine::node::{LeaseKeeper, Side};
-use crate::engine::resource::foreign;
+use crate::engine::resource::{foreign, lease::Lease};
 use crate::engine::shared_lock::SharedLock;
 use crate::engine::{Node, Owner, Resource};
 use crate::ipam::host_local::Holder;
@@ -24,6 +27,9 @@ pub(super) fn add(mut call: Call<'_>, out: &mut dyn Deliver) -> Result<(), Error
         if let Member::Foreign(foreign) = member {
             foreign.program().map_err(|error| call.located(place, error))?;
         }
+    }
+    if let Some(source) = &call.source {
+        source.reach()?;
     }
     let home = home()?;
     let pod = call.namespace(&home)?;
@@ -45,11 +51,11 @@ pub(super) fn add(mut call: Call<'_>, out: &mut dyn Deliver) -> Result<(), Error
     }
 
     let lease = match &call.source {
-        Some(source) => Some(lease(&call, source, &journal)?),
-        None => None,
+        Some(source) if !source.needs_link() => Some(lease(&call, source, &journal)?),
+        _ => None,
     };
     let mut attempt = Attempt::new(&call);
-    let done = attempt.attach(&call, lease.as_ref(), &journal, &mut node).and_then(|result| {
+    let done = attempt.attach(&call, lease, &journal, &mut node).and_then(|result| {
         let text = result.to_json(call.request.config.version)?;
         out.deliver(&text).map_err(Error::Undelivered)
     });
@@ -125,16 +131,24 @@ impl Attempt {
     fn attach(
         &mut self,
         call: &Call<'_>,
-        lease: Option<&Leased>,
+        mut lease: Option<Leased>,
         journal: &Journal,
         node: &mut Node<'_>,
     ) -> Result<AddResult, Error> {
         let mut result = call.request.config.prev_result.clone();
         for (place, member) in call.members.iter().enumerate() {
-            let planned = &self.record.resources;
             match member {
                 Member::Own(step) => {
-                    let plan = call.plan(place, &**step, lease, result.as_ref(), planned)?;
+                    let before = self.record.resources.len();
+                    if let Some(source) = self.waits_for_link(call, &**step)? {
+                        self.make_link(call, place, &**step, result.as_ref())?;
+                        self.make(journal, node)?;
+                        lease = Some(self::lease(call, source, journal)?);
+                    }
+                    let planned = self.record.resources.get(..before).unwrap_or_default();
+                    let previous = result.as_ref();
+                    let mut plan = call.plan(place, &**step, lease.as_ref(), previous, planned)?;
+                    self.leave_out_made(before, &mut plan);
                     self.record.resources.extend(plan.resources);
                     result = Some(plan.result);
                 }
@@ -152,6 +166,57 @@ impl Attempt {
         let mut result = result.unwrap_or_default();
         complete(&mut result, &self.record.resources, node)?;
         Ok(result)
+    }
+
+    /// The address source of a plugin, when it could not be asked yet.
+    fn waits_for_link<'c>(
+        &self,
+        call: &'c Call<'_>,
+        step: &dyn Step,
+    ) -> Result<Option<&'c Source>, Error> {
+        let source = call.source.as_ref().filter(|source| source.needs_link());
+        Ok(if source.is_some() && step.source()?.is_some() { source } else { None })
+    }
+
+    /// Plans what a plugin makes without addresses, and that a lease may be held from then on: a kill
+    /// while the source is asked must not leave one.
+    fn make_link(
+        &mut self,
+        call: &Call<'_>,
+        place: usize,
+        step: &dyn Step,
+        previous: Option<&AddResult>,
+    ) -> Result<(), Error> {
+        if step.role() == Role::Interface {
+            let plan = call.plan(place, step, None, previous, &self.record.resources)?;
+            self.record.resources.extend(plan.resources);
+        }
+        let source = call.source.as_ref().map(|source| source.name().to_owned());
+        let lease = Lease { source: source.unwrap_or_default(), addresses: Vec::new() };
+        self.record.resources.push(lease.into());
+        Ok(())
+    }
+
+    /// Takes what was made in the first part out of the whole plan. The lease stands in the record
+    /// already, and gets its addresses there.
+    fn leave_out_made(&mut self, before: usize, plan: &mut Plan) {
+        let made = self.record.resources.get_mut(before..).unwrap_or_default();
+        if made.is_empty() {
+            return;
+        }
+        plan.resources.retain(|resource| !made.contains(resource));
+        let held = made.iter_mut().find_map(|resource| match resource {
+            Resource::Lease(lease) => Some(lease),
+            _ => None,
+        });
+        let Some(held) = held else { return };
+        plan.resources.retain(|resource| match resource {
+            Resource::Lease(lease) => {
+                held.addresses.clone_from(&lease.addresses);
+                false
+            }
+            _ => true,
+        });
     }
 
     /// Writes the record and makes what of it has not been made yet.

@@ -298,7 +298,7 @@ fn status(call: &Call<'_>) -> Result<(), Error> {
     if let Some(source) = &call.source {
         let journal = call.journal();
         match source.room(&mut |holder| is_abandoned(holder, &journal)) {
-            Err(ipam::Error::HostLocal(error)) => {
+            Err(error @ (ipam::Error::HostLocal(_) | ipam::Error::Dhcp(_))) => {
                 return Err(Error::NotAvailable(error.to_string()));
             }
             other => other?,

@@ -38,6 +38,15 @@ pub(super) fn collect(call: &Call<'_>) -> Result<(), Error> {
         }
     };
 
+    let valid_holder = |holder: Holder<'_>| is_valid(holder.container_id, holder.ifname);
+    // What is given back through the links goes before them.
+    let (first, last) = match &call.source {
+        Some(source) if source.needs_link() => (Some(source), None),
+        other => (None, other.as_ref()),
+    };
+    if let Some(source) = first {
+        keep(source.retain(&valid_holder).map_err(Error::from));
+    }
     let journal = call.journal();
     for record in journal.list()? {
         let owner = &record.owner;
@@ -64,8 +73,7 @@ pub(super) fn collect(call: &Call<'_>) -> Result<(), Error> {
             })),
         }
     }
-    if let Some(source) = &call.source {
-        let valid_holder = |holder: Holder<'_>| is_valid(holder.container_id, holder.ifname);
+    if let Some(source) = last {
         keep(source.retain(&valid_holder).map_err(Error::from));
     }
     if left.is_empty() { Ok(()) } else { Err(engine::Error::Incomplete(left).into()) }

@@ -7,6 +7,7 @@ use crate::delegate;
 use crate::engine::journal::{Journal, Record};
 use crate::engine::node::LeaseKeeper;
 use crate::engine::{self, Node, apply};
+use crate::ipam::Source;
 
 /// Removes an attachment, whatever is left of it.
 pub(super) fn del(call: &Call<'_>) -> Result<(), Error> {
@@ -73,12 +74,14 @@ fn remove_step(
     if let Some(record) = record {
         return remove_record(call, &record, journal, node);
     }
+    let source = step.source()?;
+    let release = || source.as_ref().map_or(Ok(()), |source| source.release(&call.owner));
+    // Through the link, if that is how the source is told.
+    let needs_link = source.as_ref().is_some_and(Source::needs_link);
+    let released = if needs_link { release() } else { Ok(()) };
     apply::remove(&step.traces(&call.owner), node)?;
     step.remove_unrecorded(&call.owner, node)?;
-    if let Some(source) = step.source()? {
-        source.release(&call.owner)?;
-    }
-    Ok(())
+    if needs_link { Ok(released?) } else { Ok(release()?) }
 }
 
 fn remove_foreign(foreign: &Foreign<'_>) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! What a call can fail with, and the CNI error each becomes.
 
 use crate::delegate;
+use crate::dhcp::asking;
 use crate::engine;
 use crate::ipam::{self, host_local};
 use crate::kernel;
@@ -132,6 +133,7 @@ fn of_ipam(error: &ipam::Error) -> CniError {
         ipam::Error::HostLocal(inner) => {
             CniError::new(host_local_code(inner), inner.to_string(), causes(inner))
         }
+        ipam::Error::Dhcp(inner) => CniError::new(dhcp_code(inner), inner.to_string(), ""),
         ipam::Error::Static(inner) => {
             CniError::new(Code::InvalidConfig, inner.to_string(), causes(inner))
         }
@@ -147,6 +149,16 @@ fn of_delegate(what: &str, error: &delegate::Error) -> CniError {
             CniError { msg: format!("{what} {plugin}: {}", error.msg), ..error.clone() }
         }
         other => CniError::new(Code::Delegate, other.to_string(), causes(other)),
+    }
+}
+
+fn dhcp_code(error: &asking::Error) -> Code {
+    match error {
+        asking::Error::Wrong(_) => Code::InvalidConfig,
+        asking::Error::NoDaemon { .. } => Code::TryAgainLater,
+        asking::Error::Connect { .. } | asking::Error::Asking { .. } => Code::Io,
+        asking::Error::Refused(_) => Code::Delegate,
+        asking::Error::Other { .. } => Code::CheckFailed,
     }
 }
 

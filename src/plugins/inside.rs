@@ -94,6 +94,8 @@ impl Inside<'_> {
         let same_family = |ip: &&IpConfig| ip.address.is_ipv6() == route.dst.is_ipv6();
         let via =
             route.gw.or_else(|| self.ips.iter().filter(same_family).find_map(|ip| ip.gateway));
+        // How DHCP servers, and so the reference's results, write a route on the link itself.
+        let via = via.filter(|via| !via.is_unspecified());
         let route = KernelRoute {
             to: route.dst,
             via,

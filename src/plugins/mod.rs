@@ -11,7 +11,10 @@ pub mod call;
 pub mod chain;
 mod collect;
 pub mod container_link;
+#[cfg(test)]
+mod container_link_tests;
 mod detach;
+pub mod dhcp;
 pub mod dummy;
 pub mod error;
 pub mod firewall;
@@ -217,13 +220,14 @@ where
 }
 
 /// Every plugin type that this program answers to.
-pub static TYPES: [Type; 18] = [
+pub static TYPES: [Type; 19] = [
     of::<bridge::Bridge>(),
     of::<macvlan::Macvlan>(),
     of::<ipvlan::Ipvlan>(),
     of::<vlan::Vlan>(),
     of::<dummy::Dummy>(),
     of::<host_local::HostLocalPlugin>(),
+    of::<dhcp::DhcpPlugin>(),
     of::<loopback::Loopback>(),
     of::<portmap::Portmap>(),
     of::<firewall::Firewall>(),

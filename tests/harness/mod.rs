@@ -12,6 +12,8 @@ pub mod call;
 pub mod chained;
 pub mod config;
 pub mod devices;
+pub mod dhcp;
+pub mod dhcp_server;
 pub mod killed;
 pub mod limited;
 pub mod list;
@@ -50,7 +52,7 @@ pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 const PLUGINS: &str = "/run/cni-test";
 
 /// The plugin types that the causeway binary answers to by the name it is called by.
-const TYPES: [&str; 19] = [
+const TYPES: [&str; 20] = [
     "causeway",
     "bridge",
     "macvlan",
@@ -58,6 +60,7 @@ const TYPES: [&str; 19] = [
     "vlan",
     "dummy",
     "host-local",
+    "dhcp",
     "loopback",
     "portmap",
     "firewall",
@@ -73,12 +76,13 @@ const TYPES: [&str; 19] = [
 ];
 
 /// The reference plugins of Debian that tests call.
-const REFERENCE: [&str; 15] = [
+const REFERENCE: [&str; 16] = [
     "bridge",
     "macvlan",
     "ipvlan",
     "vlan",
     "host-local",
+    "dhcp",
     "loopback",
     "portmap",
     "firewall",

@@ -38,14 +38,17 @@ impl Symbols {
         for name in pod.links() {
             name_address(&mut pairs, &pod.0["links"][name], &format!("POD-{name}"), keep);
         }
-        for name in host.links() {
-            // A bridge keeps the link-local address of the hardware address it came up with.
-            let addresses = host.0["links"][name]["addresses"].as_object();
+        // A bridge keeps the link-local address of the hardware address it came up with; ipvlans of one
+        // master have its hardware address and each another link-local one.
+        let host_links = host.links().into_iter().map(|name| (host, name, name.to_owned()));
+        let pod_links = pod.links().into_iter().map(|name| (pod, name, format!("POD-{name}")));
+        for (side, name, symbol) in host_links.chain(pod_links) {
+            let addresses = side.0["links"][name]["addresses"].as_object();
             for address in
                 addresses.into_iter().flatten().filter_map(|(a, _)| a.strip_suffix("/64"))
             {
                 if address.starts_with("fe80:") && !pairs.iter().any(|(from, _)| from == address) {
-                    pairs.push((address.to_owned(), format!("FORMER-LINK-LOCAL-{name}")));
+                    pairs.push((address.to_owned(), format!("OTHER-LINK-LOCAL-{symbol}")));
                 }
             }
         }

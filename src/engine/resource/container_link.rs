@@ -169,7 +169,7 @@ impl ContainerLink {
 
 impl Kind for ContainerLink {
     fn describe(&self) -> String {
-        let mut text = format!("make {} in the container, a {}", self.name, self.variety);
+        let mut text = format!("make {} in the container: {}", self.name, self.variety);
         if let Some(Master { name, side }) = &self.master {
             let place = if *side == Side::Host { "on the host" } else { "in the container" };
             text.push_str(&format!(" on {name} {place}"));

@@ -1,0 +1,401 @@
+//! The thread's side of a lease.
+
+use std::io::Read;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::{Manner, Shared, Status};
+use crate::dhcp::clock;
+use crate::dhcp::machine::{Client, Deed, Machine, To};
+use crate::dhcp::message::{Heard, Message, broadcast_frame, probe_frame, read_frame};
+use crate::dhcp::place::{Place, Site};
+use crate::dhcp::store::{Kept, Subject};
+use crate::dhcp::terms::Terms;
+use crate::engine::journal::boot_id;
+use crate::kernel::Error;
+use crate::kernel::packet::PacketSocket;
+
+/// No thread sleeps longer than this, in milliseconds, since poll cannot.
+const LONGEST_SLEEP: u128 = 1 << 30;
+
+/// Why a thread goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Woken {
+    /// It is time, or something was heard.
+    ByTime,
+    /// The lease is to be given back.
+    ToStop,
+    /// The daemon ends; the lease stays.
+    ToEnd,
+}
+
+/// The thread's side.
+pub(super) struct Keeper {
+    id: String,
+    subject: Subject,
+    manner: Manner,
+    held: Option<Terms>,
+    site: Arc<Mutex<Option<Site>>>,
+    shared: Arc<Shared>,
+    woken: UnixStream,
+    place: Option<Place>,
+    ear: Option<PacketSocket>,
+    voice: Option<UdpSocket>,
+    /// The address was taken from the interface and no other has come yet.
+    is_stripped: bool,
+    /// What went wrong last in sending.
+    trouble: Option<String>,
+}
+
+impl Drop for Keeper {
+    /// Nobody waits for ever for a thread that is gone, whatever the reason.
+    fn drop(&mut self) {
+        let mut status = self.shared.lock();
+        if !matches!(*status, Status::Over(_)) {
+            *status = Status::Over("the daemon failed; its log says how".into());
+        }
+        drop(status);
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Keeper {
+    /// A thread's beginning, for [`Self::run`].
+    pub(super) fn new(
+        subject: &Subject,
+        manner: &Manner,
+        site: &Arc<Mutex<Option<Site>>>,
+        shared: &Arc<Shared>,
+        woken: UnixStream,
+    ) -> Self {
+        Self {
+            id: subject.id(),
+            subject: subject.clone(),
+            manner: manner.clone(),
+            held: None,
+            site: Arc::clone(site),
+            shared: Arc::clone(shared),
+            woken,
+            place: None,
+            ear: None,
+            voice: None,
+            is_stripped: false,
+            trouble: None,
+        }
+    }
+
+    /// Seeks a lease, or goes on with one, until it is over.
+    pub(super) fn run(mut self, resumed: Option<Terms>) {
+        if let Err(why) = self.work(resumed) {
+            log::warn!("{}: {why}", self.id);
+            self.manner.store.remove(&self.id);
+            self.shared.set(Status::Over(why));
+        }
+    }
+
+    fn work(&mut self, resumed: Option<Terms>) -> Result<(), String> {
+        let client = |mac, keeper: &Self| Client {
+            mac,
+            id: keeper.id.clone().into_bytes(),
+            options: keeper.subject.options.clone(),
+            broadcast: keeper.manner.broadcast,
+            timing: keeper.manner.timing,
+        };
+        let mut machine = match resumed {
+            Some(terms) => {
+                // By its own hardware address, which the server knows it by.
+                let mac = terms.ack.mac;
+                self.look()?;
+                log::info!("{}: going on with {}", self.id, terms.address());
+                self.held = Some(terms.clone());
+                Machine::resume(client(mac, self), terms, seed(), clock::now())
+            }
+            None => {
+                log::info!("{}: seeking a lease", self.id);
+                let place = self.place()?;
+                place.bring_up().map_err(|error| error.to_string())?;
+                let mac = place.site().mac;
+                self.listen()?;
+                let (machine, deeds) = Machine::seek(client(mac, self), seed(), clock::now());
+                self.carry_out(deeds);
+                machine
+            }
+        };
+        self.rest(&machine);
+        while !machine.is_over() {
+            let woken = self.sleep(machine.wake()).map_err(|error| error.to_string())?;
+            if woken == Woken::ToEnd {
+                return Ok(());
+            }
+            if woken == Woken::ToStop {
+                let deeds = machine.stop(clock::now());
+                if !deeds.is_empty() {
+                    log::info!("{}: giving the lease back", self.id);
+                }
+                self.held = None;
+                self.carry_out(deeds);
+                self.manner.store.remove(&self.id);
+                self.shared.set(Status::Over("the lease was given back".into()));
+                return Ok(());
+            }
+            self.hear(&mut machine);
+            if machine.wake().is_some_and(|wake| wake <= clock::now()) {
+                self.look()?;
+                let deeds = machine.tick(clock::now());
+                self.carry_out(deeds);
+            }
+            self.rest(&machine);
+        }
+        Ok(())
+    }
+
+    /// The interface, found anew unless it is at hand. A site that is known must be the same.
+    fn place(&mut self) -> Result<&mut Place, String> {
+        let found = self.find().map_err(|error| error.to_string())?;
+        let found = found.ok_or_else(|| self.gone())?;
+        Ok(self.place.insert(found))
+    }
+
+    /// Whether the interface is still there; what cannot be known just now counts as being there.
+    fn look(&mut self) -> Result<(), String> {
+        match self.find() {
+            Ok(Some(found)) => self.place = Some(found),
+            Ok(None) => return Err(self.gone()),
+            Err(error) => self.note(Err(error.to_string())),
+        }
+        Ok(())
+    }
+
+    fn find(&self) -> Result<Option<Place>, Error> {
+        let found = Place::find(&self.subject.netns, &self.subject.ifname)?;
+        let Some(found) = found else { return Ok(None) };
+        let site = found.site();
+        let mut known = self.site.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_other =
+            |known: &Site| (known.namespace, known.index) != (site.namespace, site.index);
+        if known.as_ref().is_some_and(is_other) {
+            return Ok(None);
+        }
+        *known = Some(site);
+        Ok(Some(found))
+    }
+
+    fn gone(&self) -> String {
+        format!(
+            "interface {} is not in {}; nothing is left to keep a lease for",
+            self.subject.ifname,
+            self.subject.netns.display()
+        )
+    }
+
+    /// Lets go of everything that is needed only for talking.
+    fn rest(&mut self, machine: &Machine) {
+        if !machine.is_talking() {
+            self.ear = None;
+            self.voice = None;
+            self.place = None;
+        }
+    }
+
+    /// Waits until the time has come, a frame was heard, or somebody wants something.
+    fn sleep(&mut self, until: Option<Duration>) -> Result<Woken, Error> {
+        let timeout = match until {
+            None => PollTimeout::NONE,
+            Some(until) => {
+                let left = until.saturating_sub(clock::now()).as_micros().div_ceil(1000);
+                let left = i32::try_from(left.min(LONGEST_SLEEP)).unwrap_or(i32::MAX);
+                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+            }
+        };
+        let mut waiting = vec![PollFd::new(self.woken.as_fd(), PollFlags::POLLIN)];
+        if let Some(ear) = &self.ear {
+            waiting.push(PollFd::new(ear.as_fd(), PollFlags::POLLIN));
+        }
+        match poll(&mut waiting, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Error::Socket { doing: "wait for a frame", errno }),
+        }
+        let is_woken = waiting.first().and_then(PollFd::any).unwrap_or(false);
+        drop(waiting);
+        if !is_woken {
+            return Ok(Woken::ByTime);
+        }
+        // The other end is closed when the daemon ends.
+        Ok(match self.woken.read(&mut [0]) {
+            Ok(1) => Woken::ToStop,
+            _ => Woken::ToEnd,
+        })
+    }
+
+    fn hear(&mut self, machine: &mut Machine) {
+        let mut buffer = [0; 2048];
+        loop {
+            let heard = match self.ear.as_ref().map(|ear| ear.receive(&mut buffer)) {
+                Some(Ok(Some(frame))) => read_frame(frame),
+                Some(Err(error)) => {
+                    self.trouble = Some(error.to_string());
+                    continue;
+                }
+                _ => return,
+            };
+            let now = clock::now();
+            let deeds = match heard {
+                Some(Heard::Message(message, from)) => machine.hear(&message, from, now),
+                Some(Heard::Claim(address, mac)) => machine.hear_claim(address, mac, now),
+                None => continue,
+            };
+            self.carry_out(deeds);
+        }
+    }
+
+    fn carry_out(&mut self, deeds: Vec<Deed>) {
+        for deed in deeds {
+            match deed {
+                Deed::Send(message, to) => self.send(&message, to),
+                Deed::Probe(address) => self.probe(address),
+                Deed::Hold(terms) => self.hold(terms),
+                Deed::Revoked => {
+                    log::warn!("{}: the server wants the address back", self.id);
+                    self.shared.set(Status::Seeking);
+                    self.give_up();
+                    self.manner.store.remove(&self.id);
+                }
+                Deed::Over(why) => self.end(why),
+            }
+        }
+    }
+
+    fn send(&mut self, message: &Message, to: To) {
+        let id = self.id.clone();
+        log::debug!("{id}: sending {} to {to:?}", message.kind);
+        if let To::Server(server) = to {
+            match self.speak(message, server) {
+                Ok(()) => return,
+                Err(error) => log::debug!("{id}: {error}; asking everybody instead"),
+            }
+        }
+        let sent = self
+            .listen()
+            .and_then(|ear| ear.send(&broadcast_frame(message)).map_err(|error| error.to_string()));
+        self.note(sent);
+    }
+
+    /// From the leased address to the server. The answer is heard by the packet socket as well; the
+    /// other is kept open so that the kernel does not say that nobody is there.
+    fn speak(&mut self, message: &Message, server: Ipv4Addr) -> Result<(), String> {
+        self.listen()?;
+        if self.voice.is_none() {
+            let terms = self.held.clone().ok_or("no address yet")?;
+            let socket = self.place()?.speak(&terms, server).map_err(|error| error.to_string())?;
+            self.voice = Some(socket);
+        }
+        let voice = self.voice.as_ref().ok_or("no socket")?;
+        voice.send(&message.to_bytes()).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn probe(&mut self, address: Ipv4Addr) {
+        let sent = self.place().map(|place| place.site().mac).and_then(|mac| {
+            let ear = self.listen()?;
+            ear.send(&probe_frame(address, mac)).map_err(|error| error.to_string())
+        });
+        self.note(sent);
+    }
+
+    fn listen(&mut self) -> Result<&PacketSocket, String> {
+        if self.ear.is_none() {
+            let place = self.place()?;
+            let ear = place.listen().map_err(|error| error.to_string())?;
+            self.ear = Some(ear);
+        }
+        self.ear.as_ref().ok_or_else(|| "no socket".into())
+    }
+
+    fn note(&mut self, sent: Result<(), String>) {
+        if let Err(error) = sent {
+            log::debug!("{}: {error}", self.id);
+            self.trouble = Some(error);
+        }
+    }
+
+    /// A new lease or the old one for longer. Before the first answer the interface is the plugin's.
+    fn hold(&mut self, terms: Terms) {
+        let old = self.held.replace(terms.clone());
+        match terms.expiry() {
+            Some(expiry) => log::info!(
+                "{}: has {} for {} s",
+                self.id,
+                terms.address(),
+                expiry.saturating_sub(clock::now()).as_secs()
+            ),
+            None => log::info!("{}: has {} for ever", self.id, terms.address()),
+        }
+        let site = self.site.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(site) = site {
+            let kept = Kept::new(&self.subject, &site, &terms, boot_id());
+            if let Err(error) = self.manner.store.save(&kept) {
+                log::error!("{}: the lease will not outlive the daemon: {error}", self.id);
+            }
+        }
+        if let Some(old) = old {
+            let priority = self.subject.priority;
+            let anew = std::mem::take(&mut self.is_stripped);
+            match self.place() {
+                Ok(place) => {
+                    if let Err(error) = place.follow(&old, &terms, priority, anew) {
+                        log::error!("{}: the interface does not follow: {error}", self.id);
+                    }
+                }
+                Err(error) => log::error!("{}: {error}", self.id),
+            }
+        }
+        self.shared.set(Status::Held(terms));
+    }
+
+    /// Takes a held address away from the interface, which keeps the routes of its lease in mind.
+    fn give_up(&mut self) {
+        let Some(terms) = self.held.clone() else { return };
+        self.is_stripped = true;
+        let id = self.id.clone();
+        let done =
+            self.place().and_then(|place| place.give_up(&terms).map_err(|error| error.to_string()));
+        if let Err(error) = done {
+            log::error!("{id}: the address stays: {error}");
+        }
+    }
+
+    /// There is no lease any more.
+    fn end(&mut self, mut why: String) {
+        if let Some(trouble) = &self.trouble {
+            why.push_str("; last trouble: ");
+            why.push_str(trouble);
+        }
+        log::warn!("{}: {why}", self.id);
+        if self.held.is_some() {
+            log::warn!("{}: taking {} down", self.id, self.subject.ifname);
+            self.give_up();
+            self.held = None;
+            let id = self.id.clone();
+            let down = self
+                .place()
+                .and_then(|place| place.bring_down().map_err(|error| error.to_string()));
+            if let Err(error) = down {
+                log::error!("{id}: {error}");
+            }
+        }
+        // Last, so that a daemon that is killed meanwhile is followed by one that finishes this.
+        self.manner.store.remove(&self.id);
+        self.shared.set(Status::Over(why));
+    }
+}
+
+/// A number that differs from one lease to the next.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,67 @@
+//! `dhcp` called by itself, as the IPAM plugin of another program's interface plugin. The daemon
+//! does the work: see `dhcp`.
+
+use super::{Error, Given, Plan, Plugin, Role};
+use crate::engine::resource::lease::Lease;
+use crate::engine::{Node, Owner, Resource};
+use crate::protocol::request::Request;
+use crate::protocol::result::AddResult;
+
+/// The plugin; its keys are the address source's.
+pub struct DhcpPlugin;
+
+impl Plugin for DhcpPlugin {
+    const TYPE: &'static str = "dhcp";
+    const ROLE: Role = Role::Addresses;
+    type Facts = ();
+
+    fn configure(request: &Request) -> Result<Self, Error> {
+        match request.config.ipam {
+            Some(_) => Ok(Self),
+            None => Err(Error::config("ipam", "is missing; dhcp reads its keys there")),
+        }
+    }
+
+    fn uses_ipam(&self) -> bool {
+        true
+    }
+
+    fn observe(
+        &self,
+        _request: &Request,
+        _owner: &Owner,
+        _node: &mut Node<'_>,
+    ) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn attached(&self, _request: &Request, _result: &AddResult) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn plan(
+        &self,
+        _request: &Request,
+        _owner: &Owner,
+        _facts: &(),
+        given: &Given<'_>,
+    ) -> Result<Plan, Error> {
+        let Some(lease) = given.lease else {
+            return Ok(Plan { resources: Vec::new(), result: AddResult::default() });
+        };
+        let addresses = lease.ips.iter().map(|ip| ip.address).collect();
+        Ok(Plan {
+            resources: vec![Lease { source: lease.source.clone(), addresses }.into()],
+            result: AddResult {
+                interfaces: Vec::new(),
+                ips: lease.ips.clone(),
+                routes: lease.routes.clone(),
+                dns: lease.dns.clone(),
+            },
+        })
+    }
+
+    fn traces(&self, _request: &Request, _owner: &Owner) -> Vec<Resource> {
+        Vec::new()
+    }
+}
