@@ -30,11 +30,11 @@ const EVERYWHERE: &[(&str, &str)] = &[
         "from 1.0.0 on, Debian's reference plugins print an empty one; later ones do not",
     ),
     (
-        "add/*/links/*/num_*_queues",
+        "*/links/*/num_*_queues",
         "one queue is in use either way; asking for it spares the kernel a wait, and memory",
     ),
     (
-        "add/*/links/*/txqlen",
+        "*/links/*/txqlen",
         "Debian's reference plugins set it to nothing; later ones leave the kernel's choice",
     ),
     (

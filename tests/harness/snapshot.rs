@@ -187,8 +187,9 @@ fn read_network() -> Value {
     all.insert("neighbours".to_owned(), tables[2].clone());
     all.insert("sysctls".to_owned(), Value::Object(sysctls));
     all.insert("ip_forward".to_owned(), sysctl("ipv4/ip_forward").unwrap_or_default());
-    all.insert("vlans".to_owned(), json_or_nothing("bridge -j vlan show"));
-    all.insert("qdiscs".to_owned(), without_volatile(&json_or_nothing("tc -j qdisc show")));
+    all.insert("vlans".to_owned(), by_key("ifname", &json_or_nothing("bridge -j vlan show")));
+    let qdiscs = without_volatile(&json_or_nothing("tc -j qdisc show"));
+    all.insert("qdiscs".to_owned(), by_key("dev", &qdiscs));
     all.insert("nft".to_owned(), nft_ruleset());
     Value::Object(all)
 }
@@ -253,6 +254,17 @@ fn link_facts(link: &Value) -> Value {
     }
     map.insert("addresses".to_owned(), Value::Object(by_address));
     facts
+}
+
+/// The objects of a list by what they say under `key`, since their order follows from indexes.
+fn by_key(key: &str, found: &Value) -> Value {
+    let mut by_key = Map::new();
+    for one in list(found) {
+        let name = one[key].as_str().unwrap_or("-").to_owned();
+        let with_it = by_key.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+        with_it.as_array_mut().expect("a list").push(one);
+    }
+    Value::Object(by_key)
 }
 
 /// Routes by a key that tells them apart.
