@@ -1,9 +1,41 @@
-//! The container's interface as prevResult tells it, for CHECK.
+//! Whether the container's interface is there already, and what prevResult tells of it.
+
+use serde::Deserialize;
 
 use super::Error;
 use super::inside::sandbox;
+use crate::engine::Node;
+use crate::kernel::link;
 use crate::protocol::request::Request;
 use crate::protocol::result::{AddResult, Interface};
+
+/// What prevResult tells of the container's interface.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct PodEnd {
+    /// The hardware address in colon form; empty for a link that has none.
+    pub mac: String,
+    /// Bytes. Not told before 1.1.0, and then not checked either: a later plugin such as tuning may
+    /// have changed it.
+    pub mtu: Option<u32>,
+}
+
+/// Refuses an ADD whose interface is in the container already.
+///
+/// # Errors
+/// [`Error::AlreadyAttached`].
+pub(super) fn refuse_second(request: &Request, node: &mut Node<'_>) -> Result<(), Error> {
+    if let Some(pod) = &mut node.pod
+        && link::index(&pod.route, &request.ifname)?.is_some()
+    {
+        return Err(Error::AlreadyAttached(format!(
+            "interface {} is already in the container's namespace; detach it first (DEL), or use \
+             another CNI_IFNAME",
+            request.ifname
+        )));
+    }
+    Ok(())
+}
 
 /// The interface that CNI_IFNAME names.
 ///
@@ -28,4 +60,13 @@ pub(super) fn interface<'r>(
         "interface {} is in {}, but CNI_NETNS is {netns}",
         request.ifname, found.sandbox
     )))
+}
+
+/// What prevResult tells of the interface that CNI_IFNAME names.
+///
+/// # Errors
+/// As [`interface`].
+pub(super) fn pod_end(request: &Request, result: &AddResult) -> Result<PodEnd, Error> {
+    let inside = interface(request, result)?;
+    Ok(PodEnd { mac: inside.mac.clone(), mtu: inside.mtu })
 }

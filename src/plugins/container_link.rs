@@ -3,9 +3,9 @@
 
 use serde::Deserialize;
 
+use super::attached::{self, PodEnd};
 use super::inside::{self, Detection, Inside, Telling};
 use super::master::{Master, Wish};
-use super::pair::{self, PodEnd};
 use super::{Error, Plan};
 use crate::engine::resource::container_link::ContainerLink;
 use crate::engine::resource::lease::Lease;
@@ -107,7 +107,7 @@ pub(super) fn mtu(key: i64) -> Result<Option<u32>, Error> {
 /// # Errors
 /// [`Error::Foreign`] when it is another attachment's result.
 pub(super) fn recalled(request: &Request, result: &AddResult, wish: &Wish) -> Result<Facts, Error> {
-    let attached = Some(pair::pod_end(request, result)?);
+    let attached = Some(attached::pod_end(request, result)?);
     let master = wish.name.as_ref().map(|name| Master::to_come(name, wish.side));
     Ok(Facts { master, attached })
 }

@@ -1,8 +1,8 @@
 //! `dhcp` called by itself, as the IPAM plugin of another program's interface plugin. The daemon
 //! does the work: see `dhcp`.
 
+use super::addresses::plan_of;
 use super::{Error, Given, Plan, Plugin, Role};
-use crate::engine::resource::lease::Lease;
 use crate::engine::{Node, Owner, Resource};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
@@ -46,19 +46,7 @@ impl Plugin for DhcpPlugin {
         _facts: &(),
         given: &Given<'_>,
     ) -> Result<Plan, Error> {
-        let Some(lease) = given.lease else {
-            return Ok(Plan { resources: Vec::new(), result: AddResult::default() });
-        };
-        let addresses = lease.ips.iter().map(|ip| ip.address).collect();
-        Ok(Plan {
-            resources: vec![Lease { source: lease.source.clone(), addresses }.into()],
-            result: AddResult {
-                interfaces: Vec::new(),
-                ips: lease.ips.clone(),
-                routes: lease.routes.clone(),
-                dns: lease.dns.clone(),
-            },
-        })
+        Ok(plan_of(given))
     }
 
     fn traces(&self, _request: &Request, _owner: &Owner) -> Vec<Resource> {

@@ -1,7 +1,7 @@
 //! `host-local` called by itself, as the IPAM plugin of another program's interface plugin.
 
+use super::addresses::plan_of;
 use super::{Error, Given, Plan, Plugin, Role};
-use crate::engine::resource::lease::Lease;
 use crate::engine::{Node, Owner, Resource};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
@@ -50,22 +50,5 @@ impl Plugin for HostLocalPlugin {
 
     fn traces(&self, _request: &Request, _owner: &Owner) -> Vec<Resource> {
         Vec::new()
-    }
-}
-
-/// The plan of an address source by itself: what it gave is the result.
-pub(super) fn plan_of(given: &Given<'_>) -> Plan {
-    let Some(lease) = given.lease else {
-        return Plan { resources: Vec::new(), result: AddResult::default() };
-    };
-    let addresses = lease.ips.iter().map(|ip| ip.address).collect();
-    Plan {
-        resources: vec![Lease { source: lease.source.clone(), addresses }.into()],
-        result: AddResult {
-            interfaces: Vec::new(),
-            ips: lease.ips.clone(),
-            routes: lease.routes.clone(),
-            dns: lease.dns.clone(),
-        },
     }
 }

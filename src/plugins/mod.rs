@@ -3,6 +3,7 @@
 //! A plugin never writes to the kernel for an ADD. It reads facts and gives a plan; [`call`] has the
 //! verbs, written once for all of them, and for one plugin as for a [`chain`] of several.
 
+mod addresses;
 mod attach;
 mod attached;
 pub mod bandwidth;

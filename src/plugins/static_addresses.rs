@@ -1,6 +1,6 @@
 //! `static` called by itself, as the IPAM plugin of another program's interface plugin.
 
-use super::host_local::plan_of;
+use super::addresses::plan_of;
 use super::{Error, Given, Plan, Plugin, Role};
 use crate::engine::{Node, Owner, Resource};
 use crate::protocol::request::{Request, Verb};

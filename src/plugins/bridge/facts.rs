@@ -7,7 +7,8 @@ use super::settings::Settings;
 use crate::engine::{Node, Owner};
 use crate::kernel::addr;
 use crate::plugins::Error;
-use crate::plugins::pair::{self, PodEnd};
+use crate::plugins::attached::{self, PodEnd};
+use crate::plugins::pair;
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
 
@@ -42,7 +43,7 @@ impl Facts {
         owner: &Owner,
         node: &mut Node<'_>,
     ) -> Result<Self, Error> {
-        pair::refuse_second(request, node)?;
+        attached::refuse_second(request, node)?;
         let vlan_interface = match settings.vlan {
             Some(vid) if settings.gateway => {
                 link_facts(node, &format!("{}.{vid}", settings.bridge), true)?
@@ -68,7 +69,7 @@ impl Facts {
         request: &Request,
         result: &AddResult,
     ) -> Result<Self, Error> {
-        let attached = pair::pod_end(request, result)?;
+        let attached = attached::pod_end(request, result)?;
         let outside = |name: &str| {
             result
                 .interfaces

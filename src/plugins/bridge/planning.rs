@@ -20,8 +20,9 @@ use crate::engine::resource::{
 };
 use crate::engine::{Owner, Resource};
 use crate::ipam::{self, Leased};
+use crate::plugins::attached::PodEnd;
 use crate::plugins::inside::{self, Detection, Inside, Telling};
-use crate::plugins::pair::{Backend, PodEnd};
+use crate::plugins::pair::Backend;
 use crate::plugins::{Error, Plan};
 use crate::protocol::request::Request;
 use crate::protocol::result::{AddResult, Interface, IpConfig, Route};

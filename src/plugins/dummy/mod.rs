@@ -4,7 +4,7 @@
 mod planning;
 
 use super::container_link::{self, Facts};
-use super::{Error, Given, Plan, Plugin, Role, pair};
+use super::{Error, Given, Plan, Plugin, Role, attached};
 use crate::engine::{Node, Owner, Resource};
 use crate::kernel::link::Variety;
 use crate::protocol::request::Request;
@@ -32,12 +32,12 @@ impl Plugin for Dummy {
         _owner: &Owner,
         node: &mut Node<'_>,
     ) -> Result<Facts, Error> {
-        pair::refuse_second(request, node)?;
+        attached::refuse_second(request, node)?;
         Ok(Facts::default())
     }
 
     fn attached(&self, request: &Request, result: &AddResult) -> Result<Facts, Error> {
-        let attached = Some(pair::pod_end(request, result)?);
+        let attached = Some(attached::pod_end(request, result)?);
         Ok(Facts { master: None, attached })
     }
 

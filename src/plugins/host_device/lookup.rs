@@ -9,6 +9,7 @@ use crate::engine::resource::host_device::HostDevice;
 use crate::kernel::link::{self, Device};
 use crate::kernel::sysfs::Sysfs;
 use crate::plugins::Error;
+use crate::plugins::attached;
 use crate::protocol::request::Request;
 
 /// The PCI address that the configuration names, if the driver of that device hands it to a program
@@ -163,15 +164,8 @@ impl Facts {
         request: &Request,
         node: &mut Node<'_>,
     ) -> Result<Self, Error> {
-        let pod = node.pod()?;
-        if link::index(&pod.route, &request.ifname)?.is_some() {
-            return Err(Error::AlreadyAttached(format!(
-                "interface {} is already in the container's namespace; detach it first (DEL), or use \
-                 another CNI_IFNAME",
-                request.ifname
-            )));
-        }
-        let namespace = pod.namespace.inode();
+        attached::refuse_second(request, node)?;
+        let namespace = node.pod()?.namespace.inode();
         let sysfs = Sysfs::default();
         if let Some(address) = in_user_space(settings, &sysfs)? {
             return Ok(Self::UserSpace { pci: address });

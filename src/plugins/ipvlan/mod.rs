@@ -5,7 +5,7 @@ mod planning;
 pub mod settings;
 
 use super::container_link::{self, Facts};
-use super::{Error, Given, Plan, Plugin, Role, pair};
+use super::{Error, Given, Plan, Plugin, Role, attached};
 use crate::engine::{Node, Owner, Resource};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
@@ -35,7 +35,7 @@ impl Plugin for Ipvlan {
         _owner: &Owner,
         node: &mut Node<'_>,
     ) -> Result<Facts, Error> {
-        pair::refuse_second(request, node)?;
+        attached::refuse_second(request, node)?;
         let wish = &self.settings.master;
         let master = match (&wish.name, &request.config.prev_result) {
             (None, Some(previous)) => Some(wish.find_named(planning::single(previous)?, node)?),

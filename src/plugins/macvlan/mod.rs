@@ -4,7 +4,7 @@ mod planning;
 pub mod settings;
 
 use super::container_link::{self, Facts};
-use super::{Error, Given, Plan, Plugin, Role, pair};
+use super::{Error, Given, Plan, Plugin, Role, attached};
 use crate::engine::{Node, Owner, Resource};
 use crate::kernel::link::Macvlan as Mode;
 use crate::protocol::request::Request;
@@ -35,7 +35,7 @@ impl Plugin for Macvlan {
         _owner: &Owner,
         node: &mut Node<'_>,
     ) -> Result<Facts, Error> {
-        pair::refuse_second(request, node)?;
+        attached::refuse_second(request, node)?;
         if self.settings.mode == Mode::Passthru && self.settings.mac.is_some() {
             log::warn!("mac counts for nothing in mode passthru: the container has the master's");
         }

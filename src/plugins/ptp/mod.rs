@@ -13,7 +13,8 @@ use crate::kernel::{self, masquerade};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
 
-use super::pair::{self, Backend, PodEnd, unrecorded};
+use super::attached::{self, PodEnd};
+use super::pair::{self, Backend, unrecorded};
 use super::{Error, Given, Plan, Plugin, Role};
 use settings::{LinkType, Settings};
 
@@ -56,12 +57,12 @@ impl<const NETKIT: bool> Plugin for PointToPoint<NETKIT> {
         node: &mut Node<'_>,
     ) -> Result<Facts, Error> {
         self.probe_netkit(node)?;
-        pair::refuse_second(request, node)?;
+        attached::refuse_second(request, node)?;
         Ok(Facts { host_link: pair::free_name(owner, node)?, attached: None })
     }
 
     fn attached(&self, request: &Request, result: &AddResult) -> Result<Facts, Error> {
-        let attached = pair::pod_end(request, result)?;
+        let attached = attached::pod_end(request, result)?;
         let outside = result.interfaces.iter().find(|one| one.sandbox.is_empty());
         let outside = outside.ok_or_else(|| {
             Error::Foreign("lists no interface on the host; it is not this attachment's".into())

@@ -45,17 +45,10 @@ impl Plugin for TapPlugin {
         _owner: &Owner,
         node: &mut Node<'_>,
     ) -> Result<Facts, Error> {
-        let route = &mut node.pod()?.route;
-        if link::index(route, &request.ifname)?.is_some() {
-            return Err(Error::AlreadyAttached(format!(
-                "interface {} is already in the container's namespace; detach it first (DEL), or use \
-                 another CNI_IFNAME",
-                request.ifname
-            )));
-        }
+        attached::refuse_second(request, node)?;
         if let Some(bridge) = &self.settings.bridge {
             let wrong = |problem: String| Err(Error::config("bridge", problem));
-            match link::find(route, bridge)? {
+            match link::find(&mut node.pod()?.route, bridge)? {
                 None => {
                     return wrong(format!(
                         "{bridge} is not in the container; it must be there, not on the host, before \

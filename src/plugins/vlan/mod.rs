@@ -4,7 +4,7 @@ mod planning;
 pub mod settings;
 
 use super::container_link::{self, Facts};
-use super::{Error, Given, Plan, Plugin, Role, pair};
+use super::{Error, Given, Plan, Plugin, Role, attached};
 use crate::engine::{Node, Owner, Resource};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
@@ -34,7 +34,7 @@ impl Plugin for Vlan {
         _owner: &Owner,
         node: &mut Node<'_>,
     ) -> Result<Facts, Error> {
-        pair::refuse_second(request, node)?;
+        attached::refuse_second(request, node)?;
         Ok(Facts { master: Some(self.settings.master.find(node)?), attached: None })
     }
 

@@ -2,9 +2,9 @@
 
 use super::settings::Settings;
 use crate::engine::Owner;
+use crate::plugins::attached::PodEnd;
 use crate::plugins::container_link::{self, Addressing, Facts, Wanted};
 use crate::plugins::inside::Telling;
-use crate::plugins::pair::PodEnd;
 use crate::plugins::{Error, Given, Plan};
 use crate::protocol::request::Request;
 
