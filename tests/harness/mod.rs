@@ -234,13 +234,27 @@ impl Host {
 
     /// Puts an executable script into both plugin directories, as a foreign plugin `name`.
     pub fn script_plugin(&self, name: &str, script: &str) {
+        for side in ["causeway", "reference"] {
+            self.executable(&format!("{PLUGINS}/{side}/{name}"), script);
+        }
+    }
+
+    /// Writes an executable script to `path`.
+    ///
+    /// A child process writes it: were the file open for writing here, a process that another test
+    /// starts at that moment would inherit it, and the script could not be executed ("Text file
+    /// busy") until that process has executed its own program.
+    pub fn executable(&self, path: &str, script: &str) {
         self.inside(|| {
-            for side in ["causeway", "reference"] {
-                let path = format!("{PLUGINS}/{side}/{name}");
-                fs::write(&path, script).expect("write a plugin script");
-                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-                fs::set_permissions(&path, mode).expect("make it executable");
-            }
+            let mut child = Command::new("install")
+                .args(["-m", "755", "/dev/stdin", path])
+                .stdin(Stdio::piped())
+                .spawn()
+                .expect("start install");
+            let mut pipe = child.stdin.take().expect("the stdin of install");
+            pipe.write_all(script.as_bytes()).expect("hand the script to install");
+            drop(pipe);
+            assert!(child.wait().expect("wait for install").success(), "install {path}");
         });
     }
 
