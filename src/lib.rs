@@ -8,6 +8,7 @@ pub mod cli;
 pub mod delegate;
 pub mod dhcp;
 pub mod engine;
+pub mod inventory;
 pub mod ipam;
 pub mod kernel;
 pub mod libcni;

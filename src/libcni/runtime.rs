@@ -81,9 +81,7 @@ impl Runtime {
         match kept {
             Ok(()) => Ok(result),
             Err(error) if keep => Err(error),
-            Err(error) => {
-                Err(self.take_back(&chain, list.plugins.len().saturating_sub(1), error))
-            }
+            Err(error) => Err(self.take_back(&chain, list.plugins.len().saturating_sub(1), error)),
         }
     }
 
@@ -94,11 +92,8 @@ impl Runtime {
         plugin: &Plugin,
         previous: Option<&AddResult>,
     ) -> Result<AddResult, Error> {
-        let unusable = |source| Error::Result {
-            place: place + 1,
-            plugin: plugin.plugin_type.clone(),
-            source,
-        };
+        let unusable =
+            |source| Error::Result { place: place + 1, plugin: plugin.plugin_type.clone(), source };
         let previous = previous.map(|one| one.render(chain.version)).transpose();
         let previous = previous.map_err(unusable)?;
         let output = self.run(Verb::Add, chain.list, place, Some(chain.attachment), |config| {
