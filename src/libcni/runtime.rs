@@ -112,8 +112,9 @@ impl Runtime {
             let done = self.run(Verb::Del, chain.list, place, Some(chain.attachment), |_| ());
             // What was never found to be run has made nothing.
             let never_ran = matches!(
-                done,
-                Err(Error::Running { source: delegate::Error::NotFound { .. }, .. })
+                &done,
+                Err(Error::Running { source, .. })
+                    if matches!(**source, delegate::Error::NotFound { .. })
             );
             if let Err(failure) = done
                 && !never_ran
@@ -294,7 +295,7 @@ impl Runtime {
                 delegate::Error::Failed { error, .. } => {
                     Error::Plugin { verb, place, plugin, error }
                 }
-                source => Error::Running { verb, place, plugin, source },
+                source => Error::Running { verb, place, plugin, source: Box::new(source) },
             }
         })
     }
