@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::text::Document;
 use super::{Finding, Place, Report, Severity, short};
-use crate::libcni::{ConfError, load_file};
+use crate::libcni::ConfError;
+use crate::libcni::conf_dir::load_file;
 use crate::plugins::{SELF, chain};
 use crate::protocol::names;
 use crate::protocol::version::Version;
@@ -46,8 +47,10 @@ pub struct Plugin {
     pub path: String,
     /// Its type; empty if it has none.
     pub kind: String,
-    /// The entry of the file that it is in: itself, unless that is fused.
-    pub outer: String,
+    /// The path of the fused entry that it is part of.
+    pub fused_in: Option<String>,
+    /// Whether it is such an entry itself.
+    pub is_fused: bool,
     /// The entry.
     pub value: Value,
 }
@@ -123,11 +126,6 @@ pub(super) fn check(report: &mut Report) {
         let network = network(number, document);
         named(&network, loaded.is_ok(), &place, &mut findings);
         versions(document, loaded.is_ok(), &place, &mut findings);
-        if let Some(loaded) = loaded.ok().filter(|loaded| loaded.plugins.iter().any(|one| one.path.is_some())) {
-            let more: Vec<_> =
-                loaded.plugins.iter().filter_map(|one| Some(short(one.path.as_deref()?))).collect();
-            log::debug!("{}: plugins of its folder: {}", document.path.display(), more.join(", "));
-        }
         networks.push(network);
     }
     twice(&networks, report, &mut findings);
@@ -143,12 +141,10 @@ fn without_path(error: &ConfError, path: &Path) -> String {
 fn network(document: usize, file: &Document) -> Network {
     let text = |key: &str| file.value(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut plugins = Vec::new();
-    let is_list = file.value("plugins").is_some_and(Value::is_array)
-        && file.value("type").is_none();
-    if is_list {
-        collect("", "", &file.value, &mut plugins);
+    if file.value(chain::PLUGINS).is_some_and(Value::is_array) && file.value("type").is_none() {
+        list("", None, &file.value, &mut plugins);
     } else {
-        one("", "", &file.value, &mut plugins);
+        entry("", None, &file.value, &mut plugins);
     }
     let versions = file.value("cniVersions").and_then(Value::as_array).into_iter().flatten();
     let single = text("cniVersion");
@@ -162,32 +158,28 @@ fn network(document: usize, file: &Document) -> Network {
     Network { document, name: text("name"), version, plugins }
 }
 
-/// The entries of a list.
-fn collect(path: &str, outer: &str, list: &Value, plugins: &mut Vec<Plugin>) {
-    let entries = list.get(chain::PLUGINS).and_then(Value::as_array).into_iter().flatten();
-    for (place, entry) in entries.enumerate() {
+/// The entries of a list, which stands at `path`.
+fn list(path: &str, fused_in: Option<&str>, value: &Value, plugins: &mut Vec<Plugin>) {
+    let entries = value.get(chain::PLUGINS).and_then(Value::as_array).into_iter().flatten();
+    for (place, value) in entries.enumerate() {
         let dot = if path.is_empty() { "" } else { "." };
-        let path = format!("{path}{dot}plugins[{place}]");
-        let outer = if outer.is_empty() { path.clone() } else { outer.to_owned() };
-        one(&path, &outer, entry, plugins);
+        entry(&format!("{path}{dot}{}[{place}]", chain::PLUGINS), fused_in, value, plugins);
     }
 }
 
-fn one(path: &str, outer: &str, entry: &Value, plugins: &mut Vec<Plugin>) {
-    let kind = crate::protocol::keys::member(entry, "type");
+fn entry(path: &str, fused_in: Option<&str>, value: &Value, plugins: &mut Vec<Plugin>) {
+    let kind = crate::protocol::keys::member(value, "type");
     let kind = kind.and_then(Value::as_str).unwrap_or_default().to_owned();
-    let fused = kind == SELF && entry.get(chain::PLUGINS).is_some_and(Value::is_array);
-    // In a file of its own the outer entry's path is empty, which `collect` must not take for none.
-    let own = Plugin {
+    let is_fused = kind == SELF && value.get(chain::PLUGINS).is_some_and(Value::is_array);
+    plugins.push(Plugin {
         path: path.to_owned(),
         kind,
-        outer: outer.to_owned(),
-        value: entry.clone(),
-    };
-    plugins.push(own);
-    if fused {
-        let outer = if outer.is_empty() { "." } else { outer };
-        collect(path, outer, entry, plugins);
+        fused_in: fused_in.map(str::to_owned),
+        is_fused,
+        value: value.clone(),
+    });
+    if is_fused && fused_in.is_none() {
+        list(path, Some(path), value, plugins);
     }
 }
 
@@ -222,9 +214,14 @@ fn versions(
     let list = document.value("cniVersions").and_then(Value::as_array);
     match document.value("cniVersion") {
         None if list.is_none() && loaded => findings.push(
-            Finding::new(Severity::Warning, "version", place("cniVersion"), "`cniVersion` is missing")
-                .label("counts as 0.1.0, which knows no CHECK and one address of a family")
-                .advice(format!("add \"cniVersion\": \"{}\"", Version::V1_0_0)),
+            Finding::new(
+                Severity::Warning,
+                "version",
+                place("cniVersion"),
+                "`cniVersion` is missing",
+            )
+            .label("counts as 0.1.0, which knows no CHECK and one address of a family")
+            .advice(format!("add \"cniVersion\": \"{}\"", Version::V1_0_0)),
         ),
         Some(Value::String(text)) if !text.is_empty() && !known.contains(text) => findings.push(
             Finding::new(
@@ -256,23 +253,29 @@ fn versions(
 
 /// Networks of one name.
 fn twice(networks: &[Network], report: &Report, findings: &mut Vec<Finding>) {
-    for (number, network) in networks.iter().enumerate() {
-        let earlier = networks.iter().take(number).find(|one| one.name == network.name);
-        let Some(earlier) = earlier.filter(|_| !network.name.is_empty()) else { continue };
-        let other = report.documents.get(earlier.document).map(|one| short(&one.path));
+    let file = |network: &Network| report.documents.get(network.document).map(|one| &one.path);
+    // Runtimes look for a name among lists first.
+    let rank = |network: &Network| {
+        let is_list =
+            file(network).is_some_and(|path| path.extension() == Some("conflist".as_ref()));
+        (!is_list, network.document)
+    };
+    for network in networks.iter().filter(|network| !network.name.is_empty()) {
+        let same = networks.iter().filter(|one| one.name == network.name);
+        let Some(first) = same.min_by_key(|one| rank(one)) else { continue };
+        if first.document == network.document {
+            continue;
+        }
+        let other = file(first).map(|path| short(path)).unwrap_or_default();
         findings.push(
             Finding::new(
                 Severity::Error,
                 "name-twice",
                 report.place(network.document, "name"),
-                format!(
-                    "the network {:?} is that of {} already",
-                    network.name,
-                    other.unwrap_or_default()
-                ),
+                format!("the network {:?} is that of {other} already", network.name),
             )
             .label("is never found by this name")
-            .also(report.place(earlier.document, "name"), "is taken for it")
+            .also(report.place(first.document, "name"), "is taken for it")
             .advice("give it another name; both would keep leases and records in one place"),
         );
     }

@@ -78,7 +78,12 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(severity: Severity, rule: &'static str, place: Place, message: impl Into<String>) -> Self {
+    fn new(
+        severity: Severity,
+        rule: &'static str,
+        place: Place,
+        message: impl Into<String>,
+    ) -> Self {
         let message = message.into();
         Self { severity, rule, place, message, label: String::new(), also: None, advice: None }
     }
@@ -145,7 +150,11 @@ pub fn check(paths: &[PathBuf], surroundings: &Surroundings) -> Result<Report, E
         node::check(&mut report, node);
     }
     report.findings.sort_by(|one, other| {
-        (&one.place, one.severity, &one.message).cmp(&(&other.place, other.severity, &other.message))
+        (&one.place, one.severity, &one.message).cmp(&(
+            &other.place,
+            other.severity,
+            &other.message,
+        ))
     });
     report.findings.dedup();
     Ok(report)

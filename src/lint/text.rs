@@ -56,8 +56,7 @@ impl Document {
     /// Reads a text; the error is where and why it is no JSON.
     pub fn read(path: &Path, bytes: &[u8]) -> (Self, Option<(Range<usize>, String)>) {
         let text = String::from_utf8_lossy(bytes).into_owned();
-        let mut document =
-            Self { path: path.to_owned(), text, tree: None, value: Value::Null };
+        let mut document = Self { path: path.to_owned(), text, tree: None, value: Value::Null };
         // What counts is what the plugins' own parser takes; the other one only tells places.
         match serde_json::from_slice(bytes) {
             Ok(value) => document.value = value,
@@ -83,7 +82,8 @@ impl Document {
         while !self.text.is_char_boundary(at) {
             at -= 1;
         }
-        let len = self.text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
+        let len =
+            self.text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
         at..at + len
     }
 
@@ -119,6 +119,15 @@ impl Document {
         }
         // Of what is long, the key says enough.
         (key.unwrap_or_else(|| node.head()), exact)
+    }
+
+    /// The thing itself at a path.
+    pub fn node(&self, path: &str) -> Option<&Node> {
+        let mut node = self.tree.as_ref()?;
+        for step in steps(path) {
+            node = node.step(&step)?.0;
+        }
+        Some(node)
     }
 
     /// The value of a path.
