@@ -3,6 +3,7 @@
 pub mod dhcp;
 pub mod fuse;
 pub mod lint;
+pub mod metrics;
 pub mod netns;
 pub mod schema;
 
@@ -43,6 +44,8 @@ enum Command {
     Dhcp(dhcp::Dhcp),
     /// Check configuration files as a runtime would load them, against each other and the node
     Lint(lint::Lint),
+    /// Print counters in Prometheus' text format: attachments, leases, calls and how long they took
+    Metrics(metrics::Metrics),
     /// Print the JSON Schema of configurations, for editors and checkers
     Schema(schema::Schema),
 }
@@ -69,6 +72,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Unfuse(fuse) => fuse.unfuse().map_err(|error| error.to_string()),
         Command::Dhcp(dhcp) => dhcp.run().map_err(|error| error.to_string()),
         Command::Lint(lint) => lint.run().map_err(|error| error.to_string()),
+        Command::Metrics(metrics) => metrics.run().map_err(|error| error.to_string()),
         Command::Schema(schema) => schema.run().map_err(|error| error.to_string()),
     };
     done.unwrap_or_else(|error| {
