@@ -3,6 +3,7 @@
 pub mod dhcp;
 pub mod fuse;
 pub mod netns;
+pub mod output;
 pub mod schema;
 
 use std::ffi::OsString;
