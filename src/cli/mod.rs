@@ -1,8 +1,10 @@
 //! What people run; see `causeway --help`.
 
+pub mod attach;
 pub mod dhcp;
 pub mod fuse;
 pub mod netns;
+pub mod network;
 pub mod output;
 pub mod schema;
 
@@ -23,6 +25,7 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
+  causeway attach pods new         try a network in a new namespace
   causeway netns add blue          make a network namespace, as `ip netns` does
   causeway netns exec blue ip a    run a command inside
   causeway fuse 10-net.conflist    have one process run the whole list
@@ -35,6 +38,16 @@ What an ADD would do, without doing it (configuration on stdin):
 enum Command {
     /// Make, list, enter and delete network namespaces.
     Netns(netns::Netns),
+    /// Attach a namespace to a network, with any configuration and plugins
+    Attach(attach::Attach),
+    /// Ask the plugins whether an attachment is as it should be
+    Check(attach::Check),
+    /// Detach a namespace from a network
+    Detach(attach::Detach),
+    /// Remove what is left of attachments that are gone
+    Gc(network::Gc),
+    /// Ask the plugins of a network whether they can attach
+    Status(network::Status),
     /// Put all plugins of a configuration list into one, which runs them in one process
     Fuse(fuse::Fuse),
     /// Give every plugin of a fused configuration list its own entry again
@@ -63,6 +76,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let done = match arguments.command {
         Command::Netns(netns) => netns.run().map_err(|error| error.to_string()),
+        Command::Attach(attach) => attach.run().map_err(|error| error.to_string()),
+        Command::Check(check) => check.run().map_err(|error| error.to_string()),
+        Command::Detach(detach) => detach.run().map_err(|error| error.to_string()),
+        Command::Gc(gc) => gc.run().map_err(|error| error.to_string()),
+        Command::Status(status) => status.run().map_err(|error| error.to_string()),
         Command::Fuse(fuse) => fuse.fuse().map_err(|error| error.to_string()),
         Command::Unfuse(fuse) => fuse.unfuse().map_err(|error| error.to_string()),
         Command::Dhcp(dhcp) => dhcp.run().map_err(|error| error.to_string()),
