@@ -5,25 +5,23 @@
 mod namespace;
 mod surroundings;
 
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
+use super::error::Error;
 use super::output::{self, tell};
 use crate::engine::Owner;
 use crate::inventory::{Inventory, Places};
-use crate::kernel;
 use crate::kernel::netns::{self, DIRECTORY};
 use crate::libcni::attachment::cnitool_id;
 use crate::libcni::runtime::Checked;
-use crate::libcni::{self, Attachment, Cached, ConfError, NetworkList, cache};
+use crate::libcni::{self, Attachment, Cached, NetworkList, cache};
 use crate::protocol::names;
-use crate::{inventory, protocol};
 
 use namespace::Target;
-pub(super) use surroundings::Surroundings;
+pub(super) use surroundings::{Surroundings, conf_dir};
 
 /// Which attachment.
 #[derive(Debug, Args)]
@@ -111,78 +109,6 @@ pub struct Detach {
     /// Ask the plugins to DEL although nothing tells that this attachment was ever made
     #[arg(long)]
     force: bool,
-}
-
-/// Why a command failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The configuration.
-    #[error(transparent)]
-    Conf(#[from] ConfError),
-    /// A plugin, or what is kept of results.
-    #[error(transparent)]
-    Runtime(#[from] libcni::Error),
-    /// The namespace cannot be made, opened or deleted.
-    #[error("{0}")]
-    Namespace(#[from] netns::Error),
-    /// The kernel refused to be asked.
-    #[error(transparent)]
-    Kernel(#[from] kernel::Error),
-    /// What is attached cannot be read.
-    #[error(transparent)]
-    Inventory(#[from] inventory::Error),
-    /// The result cannot be printed in the network's version.
-    #[error(transparent)]
-    Result(#[from] protocol::error::Error),
-    /// A variable of the environment has a value that cannot be.
-    #[error("{name}: {problem}")]
-    Variable {
-        /// Its name.
-        name: &'static str,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// `pid:` is not followed by a number.
-    #[error("{0:?} names no process; write pid: and the process's number, such as pid:1234")]
-    Pid(String),
-    /// `new` where only what is there can be meant.
-    #[error("a namespace that is new has no attachments; give its name, which attach has said")]
-    New,
-    /// The attachment is there already.
-    #[error(
-        "{} is attached already, says {}; detach it first, or give another --ifname",
-        owner.text(), path.display()
-    )]
-    AlreadyAttached {
-        /// The attachment.
-        owner: Owner,
-        /// The kept result.
-        path: PathBuf,
-    },
-    /// The container has an interface of that name.
-    #[error("{netns} has an interface {ifname} already; give another --ifname", netns = netns.display())]
-    Occupied {
-        /// The namespace.
-        netns: PathBuf,
-        /// The interface.
-        ifname: String,
-    },
-    /// Nothing tells of the attachment.
-    #[error(
-        "nothing is known of an attachment {}; `causeway list` shows those that there are{hint}", owner.text()
-    )]
-    NotAttached {
-        /// The attachment.
-        owner: Owner,
-        /// What more to say.
-        hint: &'static str,
-    },
-    /// --delete-netns for something else than a name.
-    #[error("{0} is not below /run/netns, so it is not deleted; leave --delete-netns out")]
-    NotByName(String),
-    /// Stdout.
-    #[error("cannot write to stdout: {0}")]
-    Stdout(#[from] io::Error),
 }
 
 impl Which {

@@ -2,11 +2,15 @@
 
 pub mod attach;
 pub mod dhcp;
+pub mod error;
 pub mod fuse;
+pub mod leases;
+pub mod list;
 pub mod netns;
 pub mod network;
 pub mod output;
 pub mod schema;
+pub mod show;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -26,6 +30,8 @@ struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   causeway attach pods new         try a network in a new namespace
+  causeway list                    what is attached on this node
+  causeway show 0f3c               everything that a container's attachment owns, looked at
   causeway netns add blue          make a network namespace, as `ip netns` does
   causeway netns exec blue ip a    run a command inside
   causeway fuse 10-net.conflist    have one process run the whole list
@@ -48,6 +54,12 @@ enum Command {
     Gc(network::Gc),
     /// Ask the plugins of a network whether they can attach
     Status(network::Status),
+    /// List the attachments of this node
+    List(list::List),
+    /// Show what an attachment owns, and whether it is as it should be
+    Show(show::Show),
+    /// Show the addresses that host-local has leased, and give back those that nobody holds
+    Leases(leases::Leases),
     /// Put all plugins of a configuration list into one, which runs them in one process
     Fuse(fuse::Fuse),
     /// Give every plugin of a fused configuration list its own entry again
@@ -81,6 +93,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Detach(detach) => detach.run().map_err(|error| error.to_string()),
         Command::Gc(gc) => gc.run().map_err(|error| error.to_string()),
         Command::Status(status) => status.run().map_err(|error| error.to_string()),
+        Command::List(list) => list.run().map_err(|error| error.to_string()),
+        Command::Show(show) => show.run().map_err(|error| error.to_string()),
+        Command::Leases(leases) => leases.run().map_err(|error| error.to_string()),
         Command::Fuse(fuse) => fuse.fuse().map_err(|error| error.to_string()),
         Command::Unfuse(fuse) => fuse.unfuse().map_err(|error| error.to_string()),
         Command::Dhcp(dhcp) => dhcp.run().map_err(|error| error.to_string()),

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::attach::{Error, Surroundings};
+use super::attach::Surroundings;
+use super::error::Error;
 use super::output::{self, tell};
 use crate::inventory::{Attachment, Inventory, Life, Places, State};
 use crate::libcni::Cached;

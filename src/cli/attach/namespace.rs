@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::Error;
+use crate::cli::error::Error;
 use crate::kernel::link;
 use crate::kernel::netlink::RouteSocket;
 use crate::kernel::netns::{self, DIRECTORY, Namespace};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::Error;
+use crate::cli::error::Error;
 use crate::libcni::attachment::parse_args;
 use crate::libcni::cache::CACHE_DIR;
 use crate::libcni::{BIN_DIR, CONF_DIR, ConfDir, NetworkList, Runtime};
