@@ -126,17 +126,18 @@ impl Leases {
             text.push_str(&output::lines(&table));
             for network in networks {
                 let outside = network.outside();
-                if !outside.is_empty() {
-                    let _ = writeln!(
-                        text,
-                        "{}: {} of no range of the configuration: {}",
-                        network.network,
-                        if outside.len() == 1 { "1 lease is" } else { "leases are" },
-                        in_words(
-                            outside.iter().map(|one| one.stored.address.to_string()).collect()
-                        )
-                    );
-                }
+                let count = match outside.len() {
+                    0 => continue,
+                    1 => "1 lease is".to_owned(),
+                    count => format!("{count} leases are"),
+                };
+                let addresses = outside.iter().map(|one| one.stored.address.to_string()).collect();
+                let _ = writeln!(
+                    text,
+                    "{}: {count} of no range of the configuration: {}",
+                    network.network,
+                    in_words(addresses)
+                );
             }
         }
         if self.ranges {

@@ -73,7 +73,10 @@ impl Gc {
         for one in &goes {
             text.push_str(&format!("{verb} {} ({})\n", one.owner.text(), one.state));
         }
-        text.push_str(&format!("{} stay\n", in_number(stays.len())));
+        text.push_str(&match stays.len() {
+            1 => "1 attachment stays\n".to_owned(),
+            count => format!("{count} attachments stay\n"),
+        });
         output::print(&text)?;
         if list.disable_gc {
             tell(&format!("{} says disableGC; nothing was removed", list.path.display()));
@@ -98,10 +101,6 @@ impl Gc {
         let is_dead = one.life == Life::Gone || one.state == State::LeaseOnly;
         !(self.all || is_dead || self.drop.contains(&named))
     }
-}
-
-fn in_number(count: usize) -> String {
-    if count == 1 { "1 attachment".to_owned() } else { format!("{count} attachments") }
 }
 
 impl Status {

@@ -122,11 +122,12 @@ fn unrecorded(one: &Attachment, node: &mut Node<'_>, is_gone: bool, parts: &mut 
             }
         };
         add(what, look(&addresses.into(), node, is_gone));
-        for address in one.leased.iter().filter(|leased| {
-            !one.addresses.is_empty() && !one.addresses.iter().any(|one| one.ip() == **leased)
-        }) {
-            let wrong = format!("{address} is leased to it, but is not among its addresses");
-            add(format!("lease {address} from host-local"), Verdict::Wrong(vec![wrong]));
+        for address in &one.leased {
+            let is_its =
+                one.addresses.is_empty() || one.addresses.iter().any(|one| one.ip() == *address);
+            let wrong = || format!("{address} is leased to it, but is not among its addresses");
+            let verdict = if is_its { Verdict::Good } else { Verdict::Wrong(vec![wrong()]) };
+            add(format!("lease {address} from host-local"), verdict);
         }
     } else {
         for address in &one.leased {
