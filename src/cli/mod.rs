@@ -5,6 +5,7 @@ pub mod dhcp;
 pub mod error;
 pub mod fuse;
 pub mod leases;
+pub mod lint;
 pub mod list;
 pub mod netns;
 pub mod network;
@@ -66,6 +67,8 @@ enum Command {
     Unfuse(fuse::Fuse),
     /// Get addresses from DHCP servers for the plugin dhcp
     Dhcp(dhcp::Dhcp),
+    /// Check configuration files as a runtime would load them, against each other and the node
+    Lint(lint::Lint),
     /// Print the JSON Schema of configurations, for editors and checkers
     Schema(schema::Schema),
 }
@@ -99,6 +102,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Fuse(fuse) => fuse.fuse().map_err(|error| error.to_string()),
         Command::Unfuse(fuse) => fuse.unfuse().map_err(|error| error.to_string()),
         Command::Dhcp(dhcp) => dhcp.run().map_err(|error| error.to_string()),
+        Command::Lint(lint) => lint.run().map_err(|error| error.to_string()),
         Command::Schema(schema) => schema.run().map_err(|error| error.to_string()),
     };
     done.unwrap_or_else(|error| {
