@@ -22,6 +22,7 @@ pub mod masquerade;
 pub mod nat_table;
 pub mod netlink;
 pub mod netns;
+pub mod neighbour;
 pub mod nft;
 pub mod packet;
 pub mod port;
@@ -35,6 +36,7 @@ pub mod sysctl;
 pub mod sysfs;
 pub mod tap;
 pub mod tc;
+pub mod verdict;
 pub mod vlan;
 pub mod vrf;
 
