@@ -10,6 +10,7 @@ pub mod dhcp;
 pub mod engine;
 pub mod ipam;
 pub mod kernel;
+pub mod libcni;
 pub mod logging;
 pub mod plugins;
 pub mod protocol;
