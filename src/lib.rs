@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod delegate;
 pub mod dhcp;
+pub mod diagnosis;
 pub mod engine;
 pub mod ipam;
 pub mod kernel;

@@ -169,12 +169,8 @@ impl Reading {
         let value = |kind: u16| find(find(data, kind).unwrap_or_default(), 1).map(<[u8]>::to_vec);
         match name {
             "payload" | "meta" | "ct" | "fib" | "rt" | "socket" | "exthdr" | "numgen" | "hash" => {
-                // With a source register it writes instead of reading.
-                let target = if name == "meta" || name == "ct" || name == "fib" {
-                    number(1)
-                } else {
-                    number(1).or(number(2))
-                };
+                // One that writes has no target.
+                let target = if matches!(name, "socket" | "hash") { number(2) } else { number(1) };
                 if let Some(register) = target {
                     self.registers.insert(place(register), Load::of(field(name, data)));
                 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use super::{Action, Chain, Condition, Family, Field, Load, Packet, Rule, Ruleset, Span, Test};
+use super::{Action, Chain, Condition, Field, Load, Packet, Rule, Ruleset, Span, Test};
 
 /// How deep chains may call each other (`NFT_JUMP_STACK_SIZE`).
 const DEPTH: usize = 16;
@@ -331,7 +331,7 @@ fn transport_header(packet: &Packet) -> Vec<Option<u8>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 mod tests {
-    use super::super::{FORWARD, Hook, Keeper};
+    use super::super::{FORWARD, Family, Hook, Keeper};
     use super::*;
 
     fn packet(source: &str, destination: &str) -> Packet {
