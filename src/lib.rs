@@ -16,3 +16,4 @@ pub mod logging;
 pub mod plugins;
 pub mod protocol;
 pub mod runtime;
+pub mod schema;

@@ -86,6 +86,9 @@ pub enum Source {
 const HOST_LOCAL: &str = "host-local";
 const DHCP: &str = "dhcp";
 
+/// Every source of this program's.
+pub const SOURCES: [&str; 3] = [HOST_LOCAL, static_addresses::NAME, DHCP];
+
 impl Source {
     /// The source that a configuration names; `None` when it has no `ipam` section.
     ///
