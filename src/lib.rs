@@ -9,6 +9,7 @@ pub mod delegate;
 pub mod dhcp;
 pub mod diagnosis;
 pub mod engine;
+pub mod inventory;
 pub mod ipam;
 pub mod kernel;
 pub mod libcni;

@@ -243,12 +243,15 @@ impl Journal {
     }
 }
 
+/// A file among the records that is none, and why.
+pub type Stray = (PathBuf, String);
+
 /// Every record of all networks below a state directory, and the files there that are none, with the
 /// reason. For looking only: unlike [`Journal::list`] it sets nothing aside.
 ///
 /// # Errors
 /// [`Error::State`] when a directory cannot be listed.
-pub fn all(state: &Path) -> Result<(Vec<Record>, Vec<(PathBuf, String)>), Error> {
+pub fn all(state: &Path) -> Result<(Vec<Record>, Vec<Stray>), Error> {
     let (mut records, mut others) = (Vec::new(), Vec::new());
     for network in names_in(state)? {
         let directory = state.join(&network);

@@ -76,10 +76,7 @@ mod tests {
     #[test]
     fn the_id_is_cnitools() {
         // What `echo -n /var/run/netns/testing | sha512sum | cut -c-20` says.
-        assert_eq!(
-            cnitool_id(Path::new("/var/run/netns/testing")),
-            "cnitool-77383ca0a0715733ca6f"
-        );
+        assert_eq!(cnitool_id(Path::new("/var/run/netns/testing")), "cnitool-77383ca0a0715733ca6f");
     }
 
     #[test]
@@ -87,7 +84,9 @@ mod tests {
         assert_eq!(parse_args("").unwrap(), []);
         let pairs = [("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2".to_owned())];
         assert_eq!(parse_args("A=1;B=2").unwrap(), pairs);
-        for (text, wrong) in [("A", "A"), ("A=", "A="), ("=1", "=1"), ("A=1;", ""), ("A=1=2", "A=1=2")] {
+        for (text, wrong) in
+            [("A", "A"), ("A=", "A="), ("=1", "=1"), ("A=1;", ""), ("A=1=2", "A=1=2")]
+        {
             assert_eq!(parse_args(text), Err(wrong.to_owned()), "{text}");
         }
     }

@@ -47,10 +47,20 @@ pub struct Cached {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub netns: Option<PathBuf>,
     /// The pairs of CNI_ARGS.
-    #[serde(rename = "cniArgs", default, skip_serializing_if = "Vec::is_empty", deserialize_with = "or_null")]
+    #[serde(
+        rename = "cniArgs",
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "or_null"
+    )]
     pub args: Vec<(String, String)>,
     /// What `capabilities` of plugins may ask for.
-    #[serde(rename = "capabilityArgs", default, skip_serializing_if = "Map::is_empty", deserialize_with = "or_null")]
+    #[serde(
+        rename = "capabilityArgs",
+        default,
+        skip_serializing_if = "Map::is_empty",
+        deserialize_with = "or_null"
+    )]
     pub capability_args: Map<String, Value>,
     /// The result of the last plugin, in the form of the list's version.
     #[serde(default, skip_serializing_if = "Map::is_empty", deserialize_with = "or_null")]
@@ -259,11 +269,9 @@ pub fn remove(results: &Path, owner: &Owner) -> Result<(), Error> {
     let path = path_of(results, owner);
     match fs::remove_file(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.map_err(|source| Error::Cache {
-            path,
-            doing: "remove the cached result",
-            source,
-        }),
+        other => {
+            other.map_err(|source| Error::Cache { path, doing: "remove the cached result", source })
+        }
     }
 }
 

@@ -54,8 +54,10 @@ fn the_newest_version_that_is_spoken_counts() {
     assert_eq!(loaded.network("inlined").unwrap().cni_version, "1.0.0");
     assert_eq!(loaded.network("lo").unwrap().cni_version, "0.3.1");
     assert_eq!(loaded.network("old").unwrap().version().unwrap().as_str(), "0.1.0");
-    assert!(error_of(r#"{"name": "a", "cniVersions": ["1.x"], "plugins": [{"type": "b"}]}"#)
-        .contains("`cniVersions[0]`"));
+    assert!(
+        error_of(r#"{"name": "a", "cniVersions": ["1.x"], "plugins": [{"type": "b"}]}"#)
+            .contains("`cniVersions[0]`")
+    );
 }
 
 #[test]

@@ -132,7 +132,7 @@ pub enum Error {
         /// Its type.
         plugin: String,
         /// Why.
-        source: delegate::Error,
+        source: Box<delegate::Error>,
     },
     /// A plugin's result is none.
     #[error("the result of plugin {place}, {plugin}, cannot be used: {source}")]

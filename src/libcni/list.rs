@@ -61,7 +61,9 @@ impl NetworkList {
         let load_only_inlined_plugins = reading.flag(&list, "loadOnlyInlinedPlugins")?;
         let plugins = match list.get("plugins") {
             Some(Value::Array(plugins)) if plugins.is_empty() => {
-                return Err(reading.wrong("plugins", "is empty; a network needs one plugin at least"));
+                return Err(
+                    reading.wrong("plugins", "is empty; a network needs one plugin at least")
+                );
             }
             Some(Value::Array(plugins)) => plugins
                 .iter()
@@ -70,7 +72,8 @@ impl NetworkList {
                 .collect::<Result<_, _>>()?,
             Some(other) => return Err(reading.wrong_kind("plugins", "a list", other)),
             None if load_only_inlined_plugins => {
-                let reason = "is missing, and `loadOnlyInlinedPlugins` says that there are no others";
+                let reason =
+                    "is missing, and `loadOnlyInlinedPlugins` says that there are no others";
                 return Err(reading.wrong("plugins", reason));
             }
             None if member(&Value::Object(list.clone()), "type").is_some() => {
@@ -112,8 +115,8 @@ impl NetworkList {
         };
         let list =
             json!({ "name": text("name")?, "cniVersion": text("cniVersion")?, "plugins": [value] });
-        let bytes = go_json(&list)
-            .map_err(|source| ConfError::Json { path: path.to_owned(), source })?;
+        let bytes =
+            go_json(&list).map_err(|source| ConfError::Json { path: path.to_owned(), source })?;
         Self::parse(path, bytes.as_bytes())
     }
 
@@ -182,12 +185,7 @@ impl Reading<'_> {
             .map_err(|source| ConfError::Json { path: self.path.to_owned(), source })
     }
 
-    fn plugin(
-        &self,
-        key: &str,
-        value: &Value,
-        path: Option<PathBuf>,
-    ) -> Result<Plugin, ConfError> {
+    fn plugin(&self, key: &str, value: &Value, path: Option<PathBuf>) -> Result<Plugin, ConfError> {
         let Some(config) = value.as_object() else {
             return Err(self.wrong_kind(key, "an object", value));
         };
@@ -197,7 +195,9 @@ impl Reading<'_> {
         let plugin_type = match member(value, "type") {
             Some(Value::String(text)) if !text.is_empty() => text.clone(),
             None | Some(Value::String(_)) => {
-                return Err(self.wrong(&at("type"), "is missing; name a plugin, such as \"bridge\""));
+                return Err(
+                    self.wrong(&at("type"), "is missing; name a plugin, such as \"bridge\"")
+                );
             }
             Some(other) => return Err(self.wrong_kind(&at("type"), "a string", other)),
         };
@@ -251,7 +251,8 @@ impl Reading<'_> {
 
     /// A version that is not newer than the newest spoken, to be compared.
     fn spoken(&self, key: &str, text: &str) -> Result<Option<([u32; 3], String)>, ConfError> {
-        let wrong = || self.wrong(key, format!("is {text:?}, which is no version such as \"1.1.0\""));
+        let wrong =
+            || self.wrong(key, format!("is {text:?}, which is no version such as \"1.1.0\""));
         let numbers = numbers(text).ok_or_else(wrong)?;
         let newest = numbers_of_current();
         Ok((numbers <= newest).then(|| (numbers, text.to_owned())))

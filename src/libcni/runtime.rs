@@ -81,9 +81,7 @@ impl Runtime {
         match kept {
             Ok(()) => Ok(result),
             Err(error) if keep => Err(error),
-            Err(error) => {
-                Err(self.take_back(&chain, list.plugins.len().saturating_sub(1), error))
-            }
+            Err(error) => Err(self.take_back(&chain, list.plugins.len().saturating_sub(1), error)),
         }
     }
 
@@ -94,11 +92,8 @@ impl Runtime {
         plugin: &Plugin,
         previous: Option<&AddResult>,
     ) -> Result<AddResult, Error> {
-        let unusable = |source| Error::Result {
-            place: place + 1,
-            plugin: plugin.plugin_type.clone(),
-            source,
-        };
+        let unusable =
+            |source| Error::Result { place: place + 1, plugin: plugin.plugin_type.clone(), source };
         let previous = previous.map(|one| one.render(chain.version)).transpose();
         let previous = previous.map_err(unusable)?;
         let output = self.run(Verb::Add, chain.list, place, Some(chain.attachment), |config| {
@@ -117,8 +112,9 @@ impl Runtime {
             let done = self.run(Verb::Del, chain.list, place, Some(chain.attachment), |_| ());
             // What was never found to be run has made nothing.
             let never_ran = matches!(
-                done,
-                Err(Error::Running { source: delegate::Error::NotFound { .. }, .. })
+                &done,
+                Err(Error::Running { source, .. })
+                    if matches!(**source, delegate::Error::NotFound { .. })
             );
             if let Err(failure) = done
                 && !never_ran
@@ -299,7 +295,7 @@ impl Runtime {
                 delegate::Error::Failed { error, .. } => {
                     Error::Plugin { verb, place, plugin, error }
                 }
-                source => Error::Running { verb, place, plugin, source },
+                source => Error::Running { verb, place, plugin, source: Box::new(source) },
             }
         })
     }
