@@ -18,3 +18,4 @@ pub mod plugins;
 pub mod protocol;
 pub mod runtime;
 pub mod schema;
+pub mod trace;

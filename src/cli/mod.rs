@@ -1,11 +1,15 @@
 //! What people run; see `causeway --help`.
 
 pub mod dhcp;
+pub mod doctor;
 pub mod fuse;
 pub mod netns;
+pub mod repair;
 pub mod schema;
+pub mod trace;
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -25,6 +29,9 @@ Examples:
   causeway netns add blue          make a network namespace, as `ip netns` does
   causeway netns exec blue ip a    run a command inside
   causeway fuse 10-net.conflist    have one process run the whole list
+  causeway doctor                  say what is wrong, why, and what mends it
+  causeway trace 1f3a --to 1.1.1.1:443
+                                   say where a packet of a pod would be stopped
 
 What an ADD would do, without doing it (configuration on stdin):
   CNI_COMMAND=ADD CNI_CONTAINERID=try CNI_NETNS=/run/netns/blue CNI_IFNAME=eth0 \\
@@ -40,6 +47,9 @@ enum Command {
     Unfuse(fuse::Fuse),
     /// Get addresses from DHCP servers for the plugin dhcp
     Dhcp(dhcp::Dhcp),
+    Doctor(doctor::Doctor),
+    Repair(repair::Repair),
+    Trace(trace::Trace),
     /// Print the JSON Schema of configurations, for editors and checkers
     Schema(schema::Schema),
 }
@@ -64,6 +74,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Netns(netns) => netns.run().map_err(|error| error.to_string()),
         Command::Fuse(fuse) => fuse.fuse().map_err(|error| error.to_string()),
         Command::Unfuse(fuse) => fuse.unfuse().map_err(|error| error.to_string()),
+        Command::Doctor(doctor) => doctor.run().map_err(|error| error.to_string()),
+        Command::Repair(repair) => repair.run().map_err(|error| error.to_string()),
+        Command::Trace(trace) => trace.run().map_err(|error| error.to_string()),
         Command::Dhcp(dhcp) => dhcp.run().map_err(|error| error.to_string()),
         Command::Schema(schema) => schema.run().map_err(|error| error.to_string()),
     };
@@ -71,4 +84,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         eprintln!("causeway: {error}");
         ExitCode::FAILURE
     })
+}
+
+/// Writes to stdout; a reader that has seen enough is fine, as with `head`.
+fn printed(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
 }

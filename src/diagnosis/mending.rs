@@ -40,29 +40,32 @@ pub fn mend(places: &Places, findings: &[Finding]) -> Vec<Deed> {
         }
     }
     if fixes().any(|fix| matches!(fix, Fix::Repair)) {
-        deeds.extend(put_back(&places.state, &|_| true));
+        deeds.extend(put_back(places, &|_| true));
     }
     deeds
 }
 
 /// Puts back what the recorded attachments lack that `wanted` is true of.
-pub fn put_back(state: &Path, wanted: &dyn Fn(&Record) -> bool) -> Vec<Deed> {
+pub fn put_back(places: &Places, wanted: &dyn Fn(&Record) -> bool) -> Vec<Deed> {
     let failed = |what: String, error: String| Deed { what, failure: Some(error) };
-    let records = match journal::all(state) {
-        Ok((records, _)) => records,
-        Err(error) => return vec![failed("read the records".into(), error.to_string())],
-    };
     let mut deeds: Vec<Deed> = Vec::new();
+    let mut records: Vec<(&Path, Record)> = Vec::new();
+    for state in &places.inventory.state {
+        match journal::all(state) {
+            Ok((found, _)) => records.extend(found.into_iter().map(|one| (state.as_path(), one))),
+            Err(error) => deeds.push(failed("read the records".into(), error.to_string())),
+        }
+    }
     let mut told = HashSet::new();
-    for record in records.iter().filter(|record| wanted(record)) {
+    for (state, record) in records.iter().filter(|(_, record)| wanted(record)) {
         let owner = record.owner.text();
         match repair::put_back(Some(state), record) {
             Ok(outcomes) => {
                 for outcome in outcomes.into_iter().flatten() {
                     let what = format!("{} ({owner})", outcome.resource);
-                    let left = outcome.failure.or_else(|| {
-                        (!outcome.left.is_empty()).then(|| outcome.left.join("; "))
-                    });
+                    let left = outcome
+                        .failure
+                        .or_else(|| (!outcome.left.is_empty()).then(|| outcome.left.join("; ")));
                     if told.insert(what.clone()) {
                         deeds.push(Deed { what, failure: left });
                     }
@@ -88,9 +91,7 @@ fn remove(places: &Places, leftover: &Leftover) -> Deed {
         Leftover::Attachment(owner) => {
             (format!("remove what is left of {}", owner.text()), remove_attachment(places, owner))
         }
-        Leftover::Namespace(path) => {
-            (format!("remove {}", path.display()), remove_namespace(path))
-        }
+        Leftover::Namespace(path) => (format!("remove {}", path.display()), remove_namespace(path)),
     };
     Deed { what, failure: done.err() }
 }
@@ -151,41 +152,41 @@ fn give_back(folder: &Path, lease: &Lease) -> Result<(), String> {
             }
     });
     match as_found {
-        Some(lease) => host_local::give_back(folder, &lease)
-            .map(drop)
-            .map_err(|error| error.to_string()),
+        Some(lease) => {
+            host_local::give_back(folder, &lease).map(drop).map_err(|error| error.to_string())
+        }
         None => Ok(()),
     }
 }
 
 /// Removes an attachment as DEL would, with its leases and records, if its namespace is still gone.
 fn remove_attachment(places: &Places, owner: &Owner) -> Result<(), String> {
-    let (records, _) = journal::all(&places.state).map_err(|error| error.to_string())?;
-    let records: Vec<_> = records.into_iter().filter(|record| record.owner == *owner).collect();
-    let is_alive = |record: &Record| {
-        record.netns.as_deref().is_some_and(|path| Namespace::open(path).is_ok())
-    };
-    if records.iter().any(is_alive) {
-        return Err("its namespace is there again".to_owned());
-    }
-    let journal = Journal::of(Some(&places.state), &owner.network);
-    for record in records.iter().rev() {
-        let done = || -> Result<(), Error> {
-            apply::remove(&record.resources, &mut open()?)?;
-            journal.remove(owner, &record.plugin)
+    let in_words = |error: Error| error.to_string();
+    for state in &places.inventory.state {
+        let (records, _) = journal::all(state).map_err(in_words)?;
+        let records: Vec<_> = records.into_iter().filter(|one| one.owner == *owner).collect();
+        let is_alive = |record: &Record| {
+            record.netns.as_deref().is_some_and(|path| Namespace::open(path).is_ok())
         };
-        done().map_err(|error| error.to_string())?;
+        if records.iter().any(is_alive) {
+            return Err("its namespace is there again".to_owned());
+        }
+        let journal = Journal::of(Some(state), &owner.network);
+        for record in records.iter().rev() {
+            apply::remove(&record.resources, &mut open().map_err(in_words)?).map_err(in_words)?;
+            journal.remove(owner, &record.plugin).map_err(in_words)?;
+        }
     }
-    let folder = places.leases.join(&owner.network);
-    for lease in host_local::stored(&folder).map_err(|error| error.to_string())? {
-        let is_theirs = match &lease.held_by {
-            HeldBy::Holder { container_id, ifname } => {
-                *container_id == owner.container_id && *ifname == owner.ifname
+    for leases in &places.inventory.leases {
+        let folder = leases.join(&owner.network);
+        for lease in host_local::stored(&folder).map_err(|error| error.to_string())? {
+            let theirs = HeldBy::Holder {
+                container_id: owner.container_id.clone(),
+                ifname: owner.ifname.clone(),
+            };
+            if lease.held_by == theirs {
+                host_local::give_back(&folder, &lease).map_err(|error| error.to_string())?;
             }
-            _ => false,
-        };
-        if is_theirs {
-            host_local::give_back(&folder, &lease).map_err(|error| error.to_string())?;
         }
     }
     Ok(())

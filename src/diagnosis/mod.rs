@@ -124,5 +124,16 @@ pub fn diagnose(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
+/// The command that lets the packets of a pod's subnet pass by rules that drop them, and how that is done
+/// for good.
+pub fn exception(
+    culprit: &crate::kernel::verdict::Culprit,
+    subnet: ipnetwork::IpNetwork,
+) -> (&'static str, String) {
+    // The rule is for the subnet, not for one host of it.
+    let whole = ipnetwork::IpNetwork::new(subnet.network(), subnet.prefix()).unwrap_or(subnet);
+    checks::filters::exception(culprit, whole)
+}
+
 #[cfg(test)]
 mod tests;

@@ -5,11 +5,11 @@ mod host;
 mod rules;
 mod store;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::facts::Facts;
 use crate::engine::Error;
-use crate::engine::journal::STATE_DIR;
+use crate::inventory::{self, Inventory};
 use crate::kernel::netlink::RouteSocket;
 use crate::kernel::netns;
 use crate::libcni;
@@ -17,12 +17,8 @@ use crate::libcni;
 /// Where a node keeps what is read.
 #[derive(Debug, Clone)]
 pub struct Places {
-    /// Records of attachments.
-    pub state: PathBuf,
-    /// Leases: a folder for each network.
-    pub leases: PathBuf,
-    /// Results that runtimes keep.
-    pub results: Vec<PathBuf>,
+    /// Records, results and leases.
+    pub inventory: inventory::Places,
     /// Network configurations.
     pub configurations: PathBuf,
     /// Plugins.
@@ -31,16 +27,22 @@ pub struct Places {
     pub namespaces: PathBuf,
 }
 
-impl Default for Places {
-    fn default() -> Self {
-        Self {
-            state: STATE_DIR.into(),
-            leases: "/var/lib/cni/networks".into(),
-            results: libcni::cache::RESULT_DIRS.map(PathBuf::from).to_vec(),
-            configurations: libcni::CONF_DIR.into(),
-            programs: vec![libcni::BIN_DIR.into()],
+impl Places {
+    /// The places of this node. Without the arguments they are the usual ones.
+    ///
+    /// # Errors
+    /// When the folder of configurations is there and cannot be read.
+    pub fn of_node(
+        configurations: Option<&Path>,
+        programs: Vec<PathBuf>,
+    ) -> Result<Self, inventory::Error> {
+        let programs = if programs.is_empty() { vec![libcni::BIN_DIR.into()] } else { programs };
+        Ok(Self {
+            inventory: inventory::Places::of_node(configurations)?,
+            configurations: configurations.unwrap_or(Path::new(libcni::CONF_DIR)).to_owned(),
+            programs,
             namespaces: netns::DIRECTORY.into(),
-        }
+        })
     }
 }
 
@@ -54,9 +56,15 @@ pub fn read(places: &Places) -> Result<Facts, Error> {
     store::directories(places, &mut facts);
     store::configurations(places, &mut facts);
     store::namespaces(places, &mut facts);
+    store::damaged(places, &mut facts);
     host::links(&mut socket, &mut facts)?;
-    attachments::read(places, &mut facts)?;
-    store::leases(places, &mut facts);
+    let inventory = Inventory::of_node(&places.inventory).unwrap_or_else(|error| Inventory {
+        problems: vec![error.to_string()],
+        ..Inventory::default()
+    });
+    store::problems(&inventory.problems, &mut facts);
+    store::leases(&inventory, &mut facts);
+    attachments::read(inventory, &mut facts);
     host::sysctls(&mut facts);
     host::kernel(&mut facts);
     rules::read(&mut facts);

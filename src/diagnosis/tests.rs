@@ -44,22 +44,40 @@ fn each_fact_leads_to_its_finding() {
     assert_eq!(with(|it| it["attachments"][0]["mtu"] = json!(9000)), ["mtu"]);
     assert_eq!(with(|it| it["links"][0]["mtu"] = json!(1400)), ["mtu"]);
     assert_eq!(with(|it| it["attachments"][0]["alive"] = json!(false)), ["namespace-gone"]);
-    assert_eq!(with(|it| it["leases"] = json!([{"network": "pods", "folder": "/l/pods",
+    assert_eq!(
+        with(|it| it["leases"] = json!([{"network": "pods", "folder": "/l/pods",
         "address": "10.88.0.9", "containerId": "dead", "ifname": "eth0"},
         {"network": "pods", "folder": "/l/pods", "address": "10.88.0.2", "containerId": "abc",
-         "ifname": "eth0"}])), ["lease-leaked"]);
+         "ifname": "eth0"}])),
+        ["lease-leaked"]
+    );
     assert_eq!(
         with(|it| it["leases"][0]["containerId"] = json!("other")),
         ["lease-missing", "lease-leaked"]
     );
     assert_eq!(with(|it| it["links"][2]["alias"] = json!("pods/dead/eth0")), ["link-leaked"]);
+    let removed = |it: &mut serde_json::Value| {
+        let facts: Facts = serde_json::from_value(it.clone()).unwrap();
+        diagnose(&facts).into_iter().filter(|finding| finding.fix.is_some()).count()
+    };
+    let mut leaked = healthy();
+    leaked["links"][2]["alias"] = json!("pods/dead/eth0");
+    leaked["elements"][0]["owner"] = json!("pods/dead/eth0");
+    assert_eq!(removed(&mut leaked), 0, "a pod may be behind it");
+    leaked["links"][2]["bothEndsHere"] = json!(true);
+    assert_eq!(removed(&mut leaked), 2);
+    leaked["livingAddresses"] = json!(["10.88.0.2"]);
+    assert_eq!(removed(&mut leaked), 1, "somebody has the address");
     assert_eq!(with(|it| it["elements"][0]["owner"] = json!("pods/dead/eth0")), ["rule-leaked"]);
     assert_eq!(
         with(|it| it["ownChains"] = json!([["iptables", "CNI-aaaaaaaaaaaaaaaaaaaaaaaa"]])),
         ["chain-leaked"]
     );
     assert_eq!(with(|it| it["staleNamespaces"] = json!(["/run/netns/x"])), ["namespace-stale"]);
-    assert_eq!(with(|it| it["damaged"] = json!([["/s/pods/x:eth0:bridge", "cut"]])), ["record-damaged"]);
+    assert_eq!(
+        with(|it| it["damaged"] = json!([["/s/pods/x:eth0:bridge", "cut"]])),
+        ["record-damaged"]
+    );
     assert_eq!(with(|it| it["programs"]["found"][0]["executable"] = json!(false)), ["program"]);
     assert_eq!(
         with(|it| it["brokenConfigurations"] = json!([["/etc/cni/net.d/9.conf", "no JSON"]])),

@@ -97,12 +97,8 @@ fn put_back_one(resource: &Resource, node: &mut Node<'_>) -> Result<Option<Outco
     if wrong.is_empty() {
         return Ok(None);
     }
-    let mut outcome = Outcome {
-        resource: resource.kind().describe(),
-        left: wrong.clone(),
-        wrong,
-        failure: None,
-    };
+    let mut outcome =
+        Outcome { resource: resource.kind().describe(), left: wrong.clone(), wrong, failure: None };
     if !is_put_back(resource) || outcome.wrong.iter().any(|what| is_another_s(what)) {
         return Ok(Some(outcome));
     }

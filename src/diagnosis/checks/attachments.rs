@@ -59,16 +59,21 @@ fn drifted(facts: &Facts, findings: &mut Vec<Finding>) {
 fn reason(kind: &str) -> (&'static str, &'static str) {
     match kind {
         "bridge" => ("bridge", "The pods on it reach nothing, not even each other."),
-        "veth" | "netkit" => ("link", "The pod is cut off, or works in another way than it was attached."),
+        "veth" | "netkit" => {
+            ("link", "The pod is cut off, or works in another way than it was attached.")
+        }
         "gateway" | "vlanGateway" => {
             ("gateway", "Pods send everything for beyond their subnet to that address.")
         }
         "hostGateway" => ("gateway", "The host and the pod find each other by these alone."),
         "addresses" => ("address", "Nobody can answer the pod, and it cannot answer either."),
-        "route" | "gatewayRoute" => ("route", "The pod does not know the way, and gives up at once."),
-        "masquerade" | "iptablesMasquerade" => {
-            ("masquerade", "What the pod sends to the world bears an address that nobody answers to.")
+        "route" | "gatewayRoute" => {
+            ("route", "The pod does not know the way, and gives up at once.")
         }
+        "masquerade" | "iptablesMasquerade" => (
+            "masquerade",
+            "What the pod sends to the world bears an address that nobody answers to.",
+        ),
         "portMap" | "iptablesPortMap" | "localRouting" => {
             ("portmap", "Connections to the mapped ports of the host do not reach the pod.")
         }
@@ -136,10 +141,10 @@ fn mtu(facts: &Facts, attachment: &Attachment, findings: &mut Vec<Finding>) {
                 link.name,
                 link.mtu
             );
-            let why = "Large packets are lost without a word: small requests work, large answers hang.";
-            findings.push(
-                Finding::new("mtu", Severity::Error, what, why).mended_by(inside(link.mtu)),
-            );
+            let why =
+                "Large packets are lost without a word: small requests work, large answers hang.";
+            findings
+                .push(Finding::new("mtu", Severity::Error, what, why).mended_by(inside(link.mtu)));
             return;
         }
     }

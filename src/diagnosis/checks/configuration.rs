@@ -40,7 +40,8 @@ fn programs(facts: &Facts, findings: &mut Vec<Finding>) {
             Some(_) => "cannot be executed",
             None => "is missing",
         };
-        let what = format!("plugin {name} {problem} in {}; {whose} needs it", directories.join(", "));
+        let what =
+            format!("plugin {name} {problem} in {}; {whose} needs it", directories.join(", "));
         let why = "Every ADD and DEL of that network fails.";
         let finding = Finding::new("program", Severity::Error, what, why);
         let is_ours = plugins::find(name).is_some();
@@ -63,7 +64,8 @@ fn programs(facts: &Facts, findings: &mut Vec<Finding>) {
             .iter()
             .any(|configuration| configuration.types.contains(&program.name));
         if let (Some(to), false) = (&program.dead_link, is_needed) {
-            let what = format!("{} leads to {}, which is gone", program.path.display(), to.display());
+            let what =
+                format!("{} leads to {}, which is gone", program.path.display(), to.display());
             let why = "No configuration names it now; a new one would fail.";
             let command = format!("rm {}", quoted(&program.path.display().to_string()));
             let finding = Finding::new("program", Severity::Note, what, why);

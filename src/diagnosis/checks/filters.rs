@@ -7,7 +7,7 @@ use ipnetwork::IpNetwork;
 use super::and_more;
 use crate::diagnosis::facts::{Attachment, Facts, HostLink};
 use crate::diagnosis::{Finding, Severity};
-use crate::kernel::verdict::{Culprit, FORWARD, Judgement, Packet};
+use crate::kernel::verdict::{Culprit, FORWARD, Judgement, Keeper, Packet};
 
 /// Somewhere in the world (documentation's addresses).
 const WORLD: [IpAddr; 2] = [
@@ -40,9 +40,9 @@ pub(in crate::diagnosis) fn check(facts: &Facts, findings: &mut Vec<Finding>) {
                     Judgement::Dropped(culprit) => (culprit, true),
                     Judgement::Unknown(culprit) => (culprit, false),
                 };
-                let known = kept.iter_mut().find(|one| {
-                    one.culprit == culprit && one.certain == certain && one.way == way
-                });
+                let known = kept
+                    .iter_mut()
+                    .find(|one| one.culprit == culprit && one.certain == certain && one.way == way);
                 match known {
                     Some(known) => known.pods.push(attachment.title()),
                     None => kept.push(Kept {
@@ -131,43 +131,50 @@ fn finding(kept: Kept) -> Finding {
         return Finding::new("forward-unknown", Severity::Note, what, why);
     }
     let what = format!("what pods {way} is dropped by {culprit}: {whom}");
-    let base = &culprit.base;
-    let (why, command) = if base.is_of_iptables() {
-        let program = if subnet.is_ipv6() { "ip6tables" } else { "iptables" };
-        let legacy = if base.keeper == crate::kernel::verdict::Keeper::IptablesLegacy {
-            "-legacy"
-        } else {
-            ""
-        };
-        let insert = |side: &str| {
-            format!("{program}{legacy} -I {} {side} {subnet} -j ACCEPT", base.name)
-        };
-        let why = format!(
-            "The host throws it away.{by} The plugin firewall in the network's configuration makes such \
-             exceptions for each pod by itself."
-        );
-        (why, format!("{} && {}", insert("-s"), insert("-d")))
-    } else {
-        let family = if subnet.is_ipv6() { "ip6" } else { "ip" };
-        let insert = |side: &str| {
-            let (table, chain) = (&base.table, &base.name);
-            format!("nft insert rule {} {table} {chain} {family} {side} {subnet} accept", base.family.as_str())
-        };
-        let why = format!(
-            "The host throws it away.{by} An accept in another table does not outdo it: the exception \
-             has to stand in this one, and in the file it is loaded from."
-        );
-        (why, format!("{} && {}", insert("saddr"), insert("daddr")))
-    };
+    let (why, command) = exception(&culprit, subnet);
+    let why = format!("The host throws it away.{by} {why}");
     Finding::new("forward-drop", Severity::Error, what, why).mended_by(command)
+}
+
+/// What lets the packets of a subnet pass by a base chain that drops them: how such exceptions are made
+/// for good, and the command for now.
+pub(in crate::diagnosis) fn exception(
+    culprit: &Culprit,
+    subnet: IpNetwork,
+) -> (&'static str, String) {
+    let base = &culprit.base;
+    if base.is_of_iptables() {
+        let program = if subnet.is_ipv6() { "ip6tables" } else { "iptables" };
+        let legacy = if base.keeper == Keeper::IptablesLegacy { "-legacy" } else { "" };
+        let insert =
+            |side: &str| format!("{program}{legacy} -I {} {side} {subnet} -j ACCEPT", base.name);
+        let why = "The plugin firewall in the network's configuration makes such exceptions for each \
+                   pod by itself.";
+        return (why, format!("{} && {}", insert("-s"), insert("-d")));
+    }
+    let (table, chain) = (&base.table, &base.name);
+    let own = base.family.as_str();
+    let family = if subnet.is_ipv6() { "ip6" } else { "ip" };
+    let insert = |side: &str| {
+        format!("nft insert rule {own} {table} {chain} {family} {side} {subnet} accept")
+    };
+    let why = "An accept in another table does not outdo it: the exception has to stand in this one, \
+               and in the file it is loaded from.";
+    (why, format!("{} && {}", insert("saddr"), insert("daddr")))
 }
 
 /// Whose firewall it looks like.
 fn author(culprit: &Culprit) -> Option<&'static str> {
     let Culprit { base, chain, rule } = culprit;
     let text = format!("{} {} {}", base.table, chain.name, rule.as_deref().unwrap_or_default());
-    [("ufw", "ufw"), ("firewalld", "firewalld"), ("DOCKER", "Docker"), ("KUBE", "kube-proxy"), ("cali", "Calico")]
-        .into_iter()
-        .find(|(mark, _)| text.contains(mark))
-        .map(|(_, name)| name)
+    [
+        ("ufw", "ufw"),
+        ("firewalld", "firewalld"),
+        ("DOCKER", "Docker"),
+        ("KUBE", "kube-proxy"),
+        ("cali", "Calico"),
+    ]
+    .into_iter()
+    .find(|(mark, _)| text.contains(mark))
+    .map(|(_, name)| name)
 }

@@ -46,24 +46,35 @@ fn links(facts: &Facts, findings: &mut Vec<Finding>) {
         let is_ours = ["veth", "netkit", "ifb"].contains(&link.kind.as_str())
             && Owner::parse(&link.alias).is_some();
         if is_ours && !has_attachment(facts, &link.alias) {
-            let what = format!("{} on the host belongs to {}, of which there is no record", link.name, link.alias);
-            let why = if link.both_ends_here {
-                "Both of its ends are on the host, so no pod can be behind it."
-            } else {
-                "Its attachment was removed without it, or its record is lost."
-            };
-            let leftover = Leftover::Link { name: link.name.clone(), alias: link.alias.clone() };
-            findings.push(
-                Finding::new("link-leaked", Severity::Warning, what, why)
-                    .mended_by(REMOVE)
-                    .fixed_by(Fix::Remove(leftover)),
+            let what = format!(
+                "{} on the host belongs to {}, of which there is no record",
+                link.name, link.alias
             );
-        } else if link.both_ends_here && link.master.is_some() && !has_attachment(facts, &link.alias)
+            let is_nobodys = link.both_ends_here || link.kind == "ifb";
+            let why = if is_nobodys {
+                "No pod can be behind it: its attachment was removed without it."
+            } else {
+                "Its other end is in a namespace that is alive. Its record is lost, or a process keeps \
+                 the namespace of a pod that is gone. If nobody needs it, remove it."
+            };
+            let finding = Finding::new("link-leaked", Severity::Warning, what, why);
+            let leftover = Leftover::Link { name: link.name.clone(), alias: link.alias.clone() };
+            findings.push(if is_nobodys {
+                finding.mended_by(REMOVE).fixed_by(Fix::Remove(leftover))
+            } else {
+                finding.mended_by(format!("ip link del {}", quoted(&link.name)))
+            });
+        } else if link.both_ends_here
+            && link.master.is_some()
+            && !has_attachment(facts, &link.alias)
         {
             let bridge = link.master.as_deref().unwrap_or_default();
             let used = facts.attachments.iter().any(|one| one.bridge.as_deref() == Some(bridge));
             if used {
-                let what = format!("{} is a port of {bridge}, but its other end is on the host, too", link.name);
+                let what = format!(
+                    "{} is a port of {bridge}, but its other end is on the host, too",
+                    link.name
+                );
                 let why = "No pod is behind it. It may be meant so; if nobody knows it, remove it.";
                 let command = format!("ip link del {}", quoted(&link.name));
                 let finding = Finding::new("link-nowhere", Severity::Note, what, why);
@@ -74,6 +85,15 @@ fn links(facts: &Facts, findings: &mut Vec<Finding>) {
 }
 
 fn elements(facts: &Facts, findings: &mut Vec<Finding>) {
+    // Its record may be lost: then its link is still there, or its address in some namespace.
+    let may_be_alive = |owner: &str| {
+        facts.links.iter().any(|link| link.alias == owner && !link.both_ends_here)
+            || facts.elements.iter().any(|element| {
+                let address = element.what.parse().ok();
+                element.owner == owner
+                    && address.is_some_and(|address| facts.living_addresses.contains(&address))
+            })
+    };
     let mut leaked: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut places: BTreeMap<&str, &str> = BTreeMap::new();
     for element in &facts.elements {
@@ -88,13 +108,20 @@ fn elements(facts: &Facts, findings: &mut Vec<Finding>) {
             "table {table} has {} of {owner}, of which there is no record",
             and_more(elements.first().copied().unwrap_or_default(), elements.len())
         );
-        let why = "Whoever gets the address next is treated as the old one was; a mapped port stays \
-                   taken.";
-        findings.push(
-            Finding::new("rule-leaked", Severity::Warning, what, why)
-                .mended_by(REMOVE)
-                .fixed_by(Fix::Remove(Leftover::Elements { owner: owner.to_owned() })),
-        );
+        let finding = |why| Finding::new("rule-leaked", Severity::Warning, what, why);
+        findings.push(if may_be_alive(owner) {
+            finding(
+                "Its link or its address is alive all the same: its record is lost. They go with its \
+                 DEL, or when the pod is gone.",
+            )
+        } else {
+            finding(
+                "Whoever gets the address next is treated as the old one was; a mapped port stays \
+                 taken.",
+            )
+            .mended_by(REMOVE)
+            .fixed_by(Fix::Remove(Leftover::Elements { owner: owner.to_owned() }))
+        });
     }
 }
 
@@ -133,16 +160,15 @@ fn leases(facts: &Facts, findings: &mut Vec<Finding>) {
         }
         let Lease { network, address, container_id, .. } = lease;
         let holder = if container_id.is_empty() { "nobody" } else { container_id };
-        let what = format!("{address} of network {network} is leased to {holder}, which has no attachment");
+        let what = format!(
+            "{address} of network {network} is leased to {holder}, which has no attachment"
+        );
         let why = "It is missing from the range until it is given back; a range full of these refuses \
                    new pods.";
         findings.push(
-            Finding::new("lease-leaked", Severity::Warning, what, why)
-                .mended_by(REMOVE)
-                .fixed_by(Fix::Remove(Leftover::Lease {
-                    folder: lease.folder.clone(),
-                    lease: lease.clone(),
-                })),
+            Finding::new("lease-leaked", Severity::Warning, what, why).mended_by(REMOVE).fixed_by(
+                Fix::Remove(Leftover::Lease { folder: lease.folder.clone(), lease: lease.clone() }),
+            ),
         );
     }
 }

@@ -4,6 +4,7 @@ use crate::diagnosis::facts::{Facts, IpFamily};
 use crate::diagnosis::{Finding, Fix, Severity};
 
 use super::quoted;
+use crate::kernel::sysctl::dotted;
 
 pub(in crate::diagnosis) fn check(facts: &Facts, findings: &mut Vec<Finding>) {
     rights(facts, findings);
@@ -36,17 +37,6 @@ fn rights(facts: &Facts, findings: &mut Vec<Finding>) {
 fn sysctl(name: &str, value: &str) -> (String, Fix) {
     let command = format!("sysctl -w {}={value}", dotted(name));
     (command, Fix::Sysctl { name: name.to_owned(), value: value.to_owned() })
-}
-
-/// A sysctl's name as people write it; dots within a link's name are slashes then, as sysctl(8) has it.
-fn dotted(name: &str) -> String {
-    name.chars()
-        .map(|letter| match letter {
-            '/' => '.',
-            '.' => '/',
-            other => other,
-        })
-        .collect()
 }
 
 fn forwarding(facts: &Facts, findings: &mut Vec<Finding>) {
@@ -105,12 +95,12 @@ fn reverse_path(facts: &Facts, findings: &mut Vec<Finding>) {
             let strict = number(&own).max(number("net/ipv4/conf/all/rp_filter")) == 1;
             if strict && address.is_ipv4() {
                 let (command, _) = sysctl(&own, "2");
-                let what = format!("the strict reverse path filter of {link} drops what {address} sends");
+                let what =
+                    format!("the strict reverse path filter of {link} drops what {address} sends");
                 let why = "rp_filter=1 takes packets only from where the host would answer; 2 takes \
                            them if it would answer at all.";
-                findings.push(
-                    Finding::new("rp-filter", Severity::Error, what, why).mended_by(command),
-                );
+                findings
+                    .push(Finding::new("rp-filter", Severity::Error, what, why).mended_by(command));
             }
         }
     }
@@ -137,7 +127,9 @@ fn kernel(facts: &Facts, findings: &mut Vec<Finding>) {
         findings.push(Finding::new("kernel", Severity::Error, what, why));
     }
     if let (Some(legacy), Some(nft)) = (facts.legacy_tables.first(), facts.nft_tables.first()) {
-        let what = format!("iptables is used in both of its variants: {legacy} outside nf_tables, {nft} within");
+        let what = format!(
+            "iptables is used in both of its variants: {legacy} outside nf_tables, {nft} within"
+        );
         let why = "Packets meet the rules of both, each program shows only its own, and one variant's \
                    accept does not outdo the other's drop. Have everything use one \
                    (update-alternatives --config iptables).";

@@ -8,77 +8,46 @@ use std::path::Path;
 use ipnetwork::IpNetwork;
 use serde_json::Value;
 
-use super::Places;
 use crate::diagnosis::facts::{Attachment, Facts, IpFamily, Wrong};
-use crate::engine::journal::{self, Record, boot_id};
-use crate::engine::{Error, Node, Owner, Resource, repair};
+use crate::engine::journal::{Record, boot_id};
+use crate::engine::{Error, Node, Resource, repair};
+use crate::inventory::{self, Inventory, State};
 use crate::kernel::netlink::RouteSocket;
 use crate::kernel::netns::Namespace;
 use crate::kernel::route::lookup;
 use crate::kernel::{addr, link, netns};
-use crate::libcni::cache;
 
 /// Every attachment that there is a record or a result of.
-pub(super) fn read(places: &Places, facts: &mut Facts) -> Result<(), Error> {
-    let (records, damaged) = journal::all(&places.state)?;
-    facts.damaged = damaged;
-    let mut found: Vec<(Attachment, Vec<Record>)> = Vec::new();
-    for record in records {
-        let place = found.iter().position(|(one, _)| one.owner == record.owner);
-        let place = place.unwrap_or_else(|| {
-            found.push((of_owner(record.owner.clone()), Vec::new()));
-            found.len() - 1
-        });
-        let Some((attachment, records)) = found.get_mut(place) else { continue };
-        attachment.records.push(record.plugin.clone());
-        attachment.pod = attachment.pod.take().or_else(|| record.pod.clone());
-        attachment.netns = attachment.netns.take().or_else(|| record.netns.clone());
-        attachment.this_boot |= record.boot == boot_id();
-        record.resources.iter().for_each(|resource| note(resource, attachment));
-        records.push(record);
-    }
-    for results in &places.results {
-        let (cached, _) = cache::list(results).unwrap_or_default();
-        for cached in cached {
-            let owner = cached.owner();
-            if found.iter().any(|(one, _)| one.owner == owner) {
-                continue;
-            }
-            let mut attachment = of_owner(owner);
-            attachment.pod = cached.pod();
-            attachment.netns.clone_from(&cached.netns);
-            attachment.this_boot = true;
-            let result = cached.add_result().unwrap_or_default();
-            attachment.addresses = result.ips.iter().map(|ip| ip.address).collect();
-            found.push((attachment, Vec::new()));
+pub(super) fn read(inventory: Inventory, facts: &mut Facts) {
+    for found in inventory.attachments {
+        // That is a matter of the lease.
+        if found.state == State::LeaseOnly {
+            continue;
         }
-    }
-    for (mut attachment, records) in found {
+        let inventory::Attachment { owner, pod, addresses, netns, records, .. } = found;
+        let mut attachment = Attachment {
+            owner,
+            records: records.iter().map(|record| record.plugin.clone()).collect(),
+            pod,
+            netns,
+            alive: false,
+            this_boot: records.is_empty() || records.iter().any(|one| one.boot == boot_id()),
+            addresses,
+            leased: false,
+            forwarded: Vec::new(),
+            masqueraded: false,
+            bridge: None,
+            host_link: None,
+            mtu: None,
+            elsewhere: Vec::new(),
+            wrong: Vec::new(),
+        };
+        let resources = records.iter().flat_map(|record| &record.resources);
+        resources.for_each(|resource| note(resource, &mut attachment));
         if let Err(error) = look(&mut attachment, &records, facts) {
             facts.unread.push(format!("{}: {error}", attachment.title()));
         }
         facts.attachments.push(attachment);
-    }
-    Ok(())
-}
-
-fn of_owner(owner: Owner) -> Attachment {
-    Attachment {
-        owner,
-        records: Vec::new(),
-        pod: None,
-        netns: None,
-        alive: false,
-        this_boot: false,
-        addresses: Vec::new(),
-        leased: false,
-        forwarded: Vec::new(),
-        masqueraded: false,
-        bridge: None,
-        host_link: None,
-        mtu: None,
-        elsewhere: Vec::new(),
-        wrong: Vec::new(),
     }
 }
 
@@ -95,19 +64,12 @@ fn note(resource: &Resource, attachment: &mut Attachment) {
         Resource::Bridge(bridge) => attachment.bridge = Some(bridge.name.clone()),
         Resource::Forwarding(forwarding) => forwards(forwarding.v6),
         Resource::Masquerade(_) | Resource::IptablesMasquerade(_) => attachment.masqueraded = true,
-        Resource::Addresses(addresses) if addresses.link == attachment.owner.ifname => {
-            attachment.addresses.extend(&addresses.addresses);
-        }
         _ => {}
     }
 }
 
 /// Looks at an attachment's namespace and at its place on the host.
-fn look(
-    attachment: &mut Attachment,
-    records: &[Record],
-    facts: &Facts,
-) -> Result<(), Error> {
+fn look(attachment: &mut Attachment, records: &[Record], facts: &Facts) -> Result<(), Error> {
     let Some(path) = attachment.netns.clone() else { return Ok(()) };
     let home = Namespace::current().map_err(crate::kernel::Error::from)?;
     let Ok(pod) = Namespace::open(&path) else { return Ok(()) };
@@ -147,11 +109,7 @@ fn look(
 }
 
 /// By which links the host reaches the addresses.
-fn ways_back(
-    attachment: &mut Attachment,
-    node: &mut Node<'_>,
-    facts: &Facts,
-) -> Result<(), Error> {
+fn ways_back(attachment: &mut Attachment, node: &mut Node<'_>, facts: &Facts) -> Result<(), Error> {
     let expected = attachment.bridge.as_ref().or(attachment.host_link.as_ref());
     let Some(expected) = expected else { return Ok(()) };
     for address in attachment.addresses.iter().map(IpNetwork::ip) {
@@ -170,15 +128,18 @@ fn kind(resource: &Resource) -> String {
     value.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// Reads the addresses of all namespaces that a process is in or that are kept, if a lease has no
-/// attachment: it may be that of a runtime that keeps no results.
+/// Reads the addresses of all namespaces that a process is in or that are kept, if a lease or an
+/// element has no attachment: it may be that of a runtime that keeps no results, or of a lost record.
 pub(super) fn living_addresses(facts: &mut Facts) {
+    let owners: Vec<String> = facts.attachments.iter().map(|one| one.owner.text()).collect();
     let has_holder = |lease: &crate::diagnosis::facts::Lease| {
         facts.attachments.iter().any(|one| {
             one.owner.network == lease.network && one.owner.container_id == lease.container_id
         })
     };
-    if facts.leases.iter().all(has_holder) {
+    if facts.leases.iter().all(has_holder)
+        && facts.elements.iter().all(|element| owners.contains(&element.owner))
+    {
         return;
     }
     let Ok(home) = Namespace::current() else { return };

@@ -52,7 +52,9 @@ pub(super) fn links(socket: &mut RouteSocket, facts: &mut Facts) -> Result<(), E
             // Indices are counted in each namespace by itself: both must name each other.
             both_ends_here: link.is_end_of_pair()
                 && peer.is_some_and(|peer| {
-                    peer.is_end_of_pair() && peer.peer == Some(link.index) && peer.index != link.index
+                    peer.is_end_of_pair()
+                        && peer.peer == Some(link.index)
+                        && peer.index != link.index
                 }),
         });
     }

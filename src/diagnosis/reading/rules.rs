@@ -62,11 +62,8 @@ fn in_nf_tables(socket: &mut Socket, facts: &mut Facts) -> Result<(), nft::Error
         }
     }
     facts.ruleset.chains.extend(nftables::chains(socket, &[INPUT, FORWARD])?);
-    let element = |table: &str, what: String, owner: String| Element {
-        table: table.to_owned(),
-        what,
-        owner,
-    };
+    let element =
+        |table: &str, what: String, owner: String| Element { table: table.to_owned(), what, owner };
     for entry in masquerade::entries(socket)? {
         let what = entry.address.ip().to_string();
         facts.elements.push(element(masquerade::TABLE, what, entry.owner));

@@ -100,10 +100,9 @@ pub fn way(
     let request = RouteNetlinkMessage::GetRoute(message);
     let mut read = |kind: u16, message: &[u8]| Ok(read_way(kind, message, to.is_ipv6()));
     match socket.ask(request, 0, format!("look up the route to {to}"), &mut read) {
-        Ok(found) => Ok(found
-            .into_iter()
-            .next()
-            .map_or(Answer::None(Errno::ENETUNREACH), Answer::Way)),
+        Ok(found) => {
+            Ok(found.into_iter().next().map_or(Answer::None(Errno::ENETUNREACH), Answer::Way))
+        }
         Err(Error::Refused { errno, .. })
             if matches!(
                 errno,

@@ -30,7 +30,8 @@ pub fn chains(socket: &mut Socket, points: &[u32]) -> Result<Vec<Chain>, nft::Er
         for table in tables {
             let found = socket.chains(kernels, &table)?;
             let filters = |hook: &Option<(String, u32, i32)>| {
-                hook.as_ref().is_some_and(|(kind, point, _)| kind != "nat" && points.contains(point))
+                hook.as_ref()
+                    .is_some_and(|(kind, point, _)| kind != "nat" && points.contains(point))
             };
             if !found.iter().any(|chain| filters(&chain.hook)) {
                 continue;
@@ -59,8 +60,7 @@ pub fn chains(socket: &mut Socket, points: &[u32]) -> Result<Vec<Chain>, nft::Er
                     };
                     rules.push(read(&rule, &mut lookup)?);
                 }
-                let hook =
-                    chain.hook.map(|(kind, point, priority)| Hook { kind, point, priority });
+                let hook = chain.hook.map(|(kind, point, priority)| Hook { kind, point, priority });
                 chains.push(Chain {
                     keeper: Keeper::Nftables,
                     family,
@@ -78,8 +78,11 @@ pub fn chains(socket: &mut Socket, points: &[u32]) -> Result<Vec<Chain>, nft::Er
 
 /// Targets of iptables that decide nothing.
 pub(super) fn is_idle_target(name: &str) -> bool {
-    ["LOG", "NFLOG", "MARK", "CONNMARK", "TCPMSS", "CT", "NOTRACK", "TRACE", "CLASSIFY", "DSCP", "TOS"]
-        .contains(&name)
+    [
+        "LOG", "NFLOG", "MARK", "CONNMARK", "TCPMSS", "CT", "NOTRACK", "TRACE", "CLASSIFY", "DSCP",
+        "TOS",
+    ]
+    .contains(&name)
 }
 
 /// Pairs each start with the end that follows it.
@@ -311,9 +314,8 @@ impl Reading {
 /// `struct xt_conntrack_mtinfo3`, when it asks for the state alone.
 fn state_of(info: &[u8]) -> Option<Vec<Condition>> {
     const STATE: u16 = 1;
-    let short = |at: usize| {
-        info.get(at..)?.first_chunk::<2>().map(|bytes| u16::from_ne_bytes(*bytes))
-    };
+    let short =
+        |at: usize| info.get(at..)?.first_chunk::<2>().map(|bytes| u16::from_ne_bytes(*bytes));
     // Eight addresses of 16 bytes, two times of 4, the protocol and four ports of 2.
     let (asked, inverted, states) = (short(146)?, short(148)?, short(150)?);
     (asked == STATE).then(|| vec![state_in(u32::from(states), inverted & STATE != 0)])

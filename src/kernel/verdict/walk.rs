@@ -265,9 +265,7 @@ impl Field {
         };
         let word = |number: u32| Some(number.to_ne_bytes().to_vec());
         match self {
-            Self::Network { offset, length } => {
-                slice(&network_header(packet), *offset, *length)
-            }
+            Self::Network { offset, length } => slice(&network_header(packet), *offset, *length),
             Self::Transport { offset, length } => {
                 slice(&transport_header(packet), *offset, *length)
             }
@@ -385,10 +383,7 @@ mod tests {
         let accept = rule(vec![from(&[10, 88, 0])], Action::Accept);
         assert_eq!(judged(vec![chain("forward", true, vec![accept])]), Judgement::Accepted);
         let other = rule(vec![from(&[10, 89])], Action::Accept);
-        assert!(matches!(
-            judged(vec![chain("forward", true, vec![other])]),
-            Judgement::Dropped(_)
-        ));
+        assert!(matches!(judged(vec![chain("forward", true, vec![other])]), Judgement::Dropped(_)));
     }
 
     #[test]
@@ -406,10 +401,7 @@ mod tests {
             judged(vec![chain("forward", false, may_drop.clone())]),
             Judgement::Unknown(_)
         ));
-        assert!(matches!(
-            judged(vec![chain("forward", true, may_drop)]),
-            Judgement::Dropped(_)
-        ));
+        assert!(matches!(judged(vec![chain("forward", true, may_drop)]), Judgement::Dropped(_)));
         let may_accept = vec![rule(limit(), Action::Accept)];
         assert_eq!(judged(vec![chain("forward", false, may_accept)]), Judgement::Accepted);
     }
