@@ -102,6 +102,7 @@ fn put_back_one(resource: &Resource, node: &mut Node<'_>) -> Result<Option<Outco
     if !is_put_back(resource) || outcome.wrong.iter().any(|what| is_another_s(what)) {
         return Ok(Some(outcome));
     }
+    node.rules.renew();
     let made = make(resource, node).and_then(|()| Ok(node.flush()?));
     // Of a failed batch nothing must go along with the next.
     node.rules = Default::default();

@@ -40,16 +40,20 @@ pub(in crate::diagnosis) fn check(facts: &Facts, findings: &mut Vec<Finding>) {
                     Judgement::Dropped(culprit) => (culprit, true),
                     Judgement::Unknown(culprit) => (culprit, false),
                 };
-                let known = kept
-                    .iter_mut()
-                    .find(|one| one.culprit == culprit && one.certain == certain && one.way == way);
+                let subnet = subnet(*address);
+                let known = kept.iter_mut().find(|one| {
+                    one.culprit == culprit
+                        && one.certain == certain
+                        && one.way == way
+                        && one.subnet == subnet
+                });
                 match known {
                     Some(known) => known.pods.push(attachment.title()),
                     None => kept.push(Kept {
                         culprit,
                         certain,
                         way,
-                        subnet: subnet(*address),
+                        subnet,
                         pods: vec![attachment.title()],
                     }),
                 }
