@@ -1,6 +1,8 @@
 //! A node with two pods is broken in many ways, one at a time. Before, doctor and trace find nothing
 //! wrong; after, one of them names what was done; and where a command is given, it mends the node.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod harness;
 
 use std::process::{Command, Output};
@@ -19,11 +21,11 @@ const WORLD: &str = "192.0.2.1";
 #[derive(Clone, Copy, PartialEq)]
 enum Mended {
     /// Each command that doctor gives, and `doctor --fix` as well.
-    ByFix,
+    Fixed,
     /// Each command that doctor gives; `doctor --fix` leaves it alone.
-    ByCommand,
+    Advised,
     /// No command: it takes a decision.
-    ByNobody,
+    Left,
 }
 
 /// One way to break a node.
@@ -44,7 +46,7 @@ const OUT: &str = "id-a --to 192.0.2.1:443";
 const OVER: &str = "id-a --to pod:id-b";
 const PORT: &str = "id-a --host-port 8080";
 
-use Mended::{ByCommand, ByFix, ByNobody};
+use Mended::{Advised, Fixed, Left};
 
 const BREAKS: &[Break] = &[
     Break {
@@ -52,63 +54,63 @@ const BREAKS: &[Break] = &[
         how: "sysctl -qw net.ipv4.ip_forward=0",
         check: Some(("forwarding", "IPv4")),
         trace: Some((OUT, "net.ipv4.ip_forward=0")),
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "forwarding of IPv6 is off",
         how: "sysctl -qw net.ipv6.conf.all.forwarding=0",
         check: Some(("forwarding", "IPv6")),
         trace: Some(("id-a --to 2001:db8::1", "net.ipv6.conf.all.forwarding=0")),
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "the bridge alone does not forward",
         how: "sysctl -qw net.ipv4.conf.br0.forwarding=0",
         check: Some(("forwarding", "br0")),
         trace: Some((OUT, "net.ipv4.conf.br0.forwarding=0")),
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "a veth pair is leaked",
         how: "ip link add leak0 type veth peer name leak1; ip link set leak0 alias testnet/dead/eth0",
         check: Some(("link-leaked", "leak0")),
         trace: None,
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "the pod's MTU is too large for its other end",
         how: "ip -n a link set eth0 mtu 9000",
         check: Some(("mtu", "9000")),
         trace: None,
-        mended: ByCommand,
+        mended: Advised,
     },
     Break {
         name: "the uplink's MTU is smaller than the pods'",
         how: "ip link set up0 mtu 1400",
         check: Some(("mtu", "1400")),
         trace: None,
-        mended: ByCommand,
+        mended: Advised,
     },
     Break {
         name: "the ruleset is flushed",
         how: "nft flush ruleset",
         check: Some(("masquerade", "10.88.0.2")),
         trace: Some((OUT, "nobody outside answers")),
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "the rules of masquerading are flushed, not the sets",
         how: "nft flush table inet causeway_masquerade",
         check: Some(("masquerade", "rules")),
         trace: Some((OUT, "rules it should have")),
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "a mapped port's element is deleted",
         how: "nft delete element inet causeway_portmap ports-ipv4 '{ tcp . 8080 }'",
         check: Some(("portmap", "10.88.0.2")),
         trace: Some((PORT, "not as they should be")),
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "an element is left of a pod that is gone",
@@ -116,42 +118,42 @@ const BREAKS: &[Break] = &[
               '{ 10.88.0.77 comment \"testnet/dead/eth0\" }'",
         check: Some(("rule-leaked", "10.88.0.77")),
         trace: None,
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "a lease is left of a pod that is gone",
         how: "printf 'dead\\r\\neth0' >/var/lib/cni/networks/testnet/10.88.0.99",
         check: Some(("lease-leaked", "10.88.0.99")),
         trace: None,
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "a lease is gone under a pod",
         how: "rm /var/lib/cni/networks/testnet/10.88.0.2",
         check: Some(("lease-missing", "10.88.0.2")),
         trace: None,
-        mended: ByNobody,
+        mended: Left,
     },
     Break {
         name: "iptables drops what is forwarded",
         how: "iptables -P FORWARD DROP",
-        check: Some(("forward-drop", "chain FORWARD of iptables's table filter")),
+        check: Some(("forward-drop", "chain FORWARD of table filter (iptables)")),
         trace: Some((OUT, "chain FORWARD")),
-        mended: ByCommand,
+        mended: Advised,
     },
     Break {
         name: "iptables-legacy drops what is forwarded",
         how: "iptables-legacy -P FORWARD DROP",
-        check: Some(("forward-drop", "iptables-legacy")),
-        trace: Some((OUT, "iptables-legacy")),
-        mended: ByCommand,
+        check: Some(("forward-drop", "(iptables-legacy)")),
+        trace: Some((OUT, "(iptables-legacy)")),
+        mended: Advised,
     },
     Break {
         name: "a rule of iptables drops what the pods send",
         how: "iptables -A FORWARD -i br0 -m conntrack --ctstate NEW -j REJECT",
         check: Some(("forward-drop", "rule handle")),
         trace: Some((OUT, "rule handle")),
-        mended: ByCommand,
+        mended: Advised,
     },
     Break {
         name: "a table of nftables drops what is forwarded",
@@ -160,7 +162,7 @@ const BREAKS: &[Break] = &[
               nft add rule inet filter forward ct state established,related accept",
         check: Some(("forward-drop", "table inet filter")),
         trace: Some((OUT, "table inet filter")),
-        mended: ByCommand,
+        mended: Advised,
     },
     Break {
         name: "a set of nftables drops the pods' subnet",
@@ -170,91 +172,91 @@ const BREAKS: &[Break] = &[
               nft add rule ip guard forward ip saddr @bad drop",
         check: Some(("forward-drop", "table ip guard")),
         trace: Some((OUT, "table ip guard")),
-        mended: ByCommand,
+        mended: Advised,
     },
     Break {
         name: "both variants of iptables have rules",
         how: "iptables -A FORWARD -j ACCEPT; iptables-legacy -A FORWARD -j ACCEPT",
         check: Some(("iptables-variants", "both")),
         trace: None,
-        mended: ByNobody,
+        mended: Left,
     },
     Break {
         name: "the pod's default route is gone",
         how: "ip -n a route del default",
         check: Some(("route", "0.0.0.0/0")),
         trace: Some((OUT, "no route to 192.0.2.1")),
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "the bridge is down",
         how: "ip link set br0 down",
         check: Some(("bridge", "br0 is down")),
         trace: Some((OVER, "bridge br0 is down")),
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "the bridge is deleted",
         how: "ip link del br0",
         check: Some(("bridge", "br0 is not there")),
         trace: Some((OVER, "not a port of bridge br0")),
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "the host's end is down",
         how: "ip link set {VETH} down",
         check: Some(("link", "is down")),
         trace: Some((OVER, "is down")),
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "the host's end is no port of the bridge",
         how: "ip link set {VETH} nomaster",
         check: Some(("link", "not a port of bridge br0")),
         trace: Some((OVER, "not a port of bridge br0")),
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "the gateway's address is gone",
         how: "ip addr del 10.88.0.1/24 dev br0",
         check: Some(("gateway", "10.88.0.1/24")),
         trace: Some((OUT, "on no link of the host")),
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "the pod's address is gone",
         how: "ip -n a addr del 10.88.0.2/24 dev eth0",
         check: Some(("address", "10.88.0.2/24")),
         trace: Some((OVER, "10.88.0.2 is not on eth0")),
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "the pod's interface is down",
         how: "ip -n a link set eth0 down",
         check: Some(("link", "eth0 in the container is down")),
         trace: Some((OVER, "eth0 is down")),
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "the pod's interface is deleted",
         how: "ip -n a link del eth0",
         check: Some(("link", "eth0 is not in the container")),
         trace: Some((OVER, "no interface eth0")),
-        mended: ByNobody,
+        mended: Left,
     },
     Break {
         name: "the pod has another hardware address",
         how: "ip -n a link set eth0 address 02:00:00:00:00:99",
         check: Some(("link", "02:00:00:00:00:99")),
         trace: Some((OVER, "macspoofchk")),
-        mended: ByNobody,
+        mended: Fixed,
     },
     Break {
         name: "another route leads to the pod, and the reverse path filter is strict",
         how: "ip route add 10.88.0.2/32 dev up0; sysctl -qw net.ipv4.conf.br0.rp_filter=1",
         check: Some(("rp-filter", "10.88.0.2")),
         trace: Some((OUT, "reverse path filter")),
-        mended: ByNobody,
+        mended: Left,
     },
     Break {
         name: "another route leads to the pod",
@@ -262,35 +264,35 @@ const BREAKS: &[Break] = &[
               net.ipv4.conf.all.rp_filter=0",
         check: Some(("way-back", "by up0")),
         trace: Some((OUT, "no answer comes back")),
-        mended: ByNobody,
+        mended: Left,
     },
     Break {
         name: "a route of the host throws it away",
         how: "ip route add prohibit 192.0.2.0/24",
         check: None,
         trace: Some((OUT, "throws away")),
-        mended: ByNobody,
+        mended: Left,
     },
     Break {
         name: "a rule of the host's routing throws it away",
         how: "ip rule add from 10.88.0.0/24 to 192.0.2.0/24 blackhole",
         check: None,
         trace: Some((OUT, "throws away")),
-        mended: ByNobody,
+        mended: Left,
     },
     Break {
         name: "the uplink has no route",
         how: "ip route del default",
         check: None,
         trace: Some((OUT, "no route to 192.0.2.1")),
-        mended: ByNobody,
+        mended: Left,
     },
     Break {
         name: "a record is damaged",
         how: "echo '{\"version\":' >/var/lib/cni/causeway/testnet/id-a:eth0:causeway",
         check: Some(("record-damaged", "id-a:eth0:causeway")),
         trace: None,
-        mended: ByNobody,
+        mended: Left,
     },
     Break {
         name: "a record is of an earlier boot",
@@ -300,56 +302,56 @@ const BREAKS: &[Break] = &[
               >/var/lib/cni/causeway/testnet/id-old:eth0:causeway",
         check: Some(("record-abandoned", "id-old")),
         trace: None,
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "the pod's namespace is gone, and nobody has called DEL",
         how: "umount -l /run/netns/a; rm /run/netns/a",
         check: Some(("namespace-gone", "/run/netns/a")),
         trace: Some((OVER, "is gone")),
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "the name of a namespace has no namespace",
         how: "touch /run/netns/stale",
         check: Some(("namespace-stale", "/run/netns/stale")),
         trace: None,
-        mended: ByFix,
+        mended: Fixed,
     },
     Break {
         name: "a plugin is missing",
         how: "rm /run/cni-test/causeway/portmap",
         check: Some(("program", "portmap is missing")),
         trace: None,
-        mended: ByCommand,
+        mended: Advised,
     },
     Break {
         name: "a link to a plugin leads nowhere",
         how: "ln -sfn gone /run/cni-test/causeway/firewall",
         check: Some(("program", "firewall leads nowhere")),
         trace: None,
-        mended: ByCommand,
+        mended: Advised,
     },
     Break {
         name: "a configuration cannot be read",
         how: "echo '{\"name\": \"x\", \"plugins\": [' >/run/net.d/20-x.conflist",
         check: Some(("configuration", "20-x.conflist")),
         trace: None,
-        mended: ByNobody,
+        mended: Left,
     },
     Break {
         name: "two configurations have one name",
         how: "cp /run/net.d/10-testnet.conflist /run/net.d/20-again.conflist",
         check: Some(("configuration", "both make a network")),
         trace: None,
-        mended: ByNobody,
+        mended: Left,
     },
     Break {
         name: "everybody may write into the records",
         how: "chmod 777 /var/lib/cni/causeway",
         check: Some(("directory", "0777")),
         trace: None,
-        mended: ByCommand,
+        mended: Advised,
     },
 ];
 
@@ -483,12 +485,17 @@ fn broken(one: &Break) {
     });
     assert!(named, "{name}: {check} is not found, or does not say {word}: {findings:#?}");
     match one.mended {
-        Mended::ByNobody => return,
-        Mended::ByFix => {
+        Mended::Left => {
+            let given = findings.iter().filter(|finding| finding["check"] == check);
+            let given: Vec<_> = given.filter(|finding| finding["fixable"] == true).collect();
+            assert!(given.is_empty(), "{name}: --fix promises what it cannot do: {given:#?}");
+            return;
+        }
+        Mended::Fixed => {
             let (left, _) = node.doctor("--fix");
             assert!(left.is_empty(), "{name}: --fix leaves {left:#?}");
         }
-        Mended::ByCommand => {
+        Mended::Advised => {
             let (left, _) = node.doctor("--fix");
             assert!(!left.is_empty(), "{name}: --fix was expected to leave it alone");
             follow_advice(&node, &findings);
@@ -496,7 +503,7 @@ fn broken(one: &Break) {
     }
     node.is_whole(&format!("mended: {name}"));
     node.carries(name);
-    if one.mended == Mended::ByFix {
+    if one.mended == Mended::Fixed {
         // And by hand.
         let node = Node::new();
         node.must(&one.how.replace("{VETH}", &host_end(&node)));
@@ -590,10 +597,9 @@ fn trace_looks_for_a_program_that_listens() {
     node.must("ip -n b link set lo up");
     let (report, passes) = node.trace("id-a --to pod:id-b:80");
     assert!(!passes && stops(&report)[0].contains("no program listens"), "{report:#}");
-    let listener = b.inside(|| std::net::TcpListener::bind("127.0.0.1:80").expect("listen"));
-    let (report, _) = node.trace("id-a --to pod:id-b:80");
+    let _near = b.inside(|| std::net::TcpListener::bind("127.0.0.1:81").expect("listen"));
+    let (report, _) = node.trace("id-a --to pod:id-b:81");
     assert!(stops(&report)[0].contains("only at 127.0.0.1"), "{report:#}");
-    drop(listener);
     let _listener = b.inside(|| std::net::TcpListener::bind("0.0.0.0:80").expect("listen"));
     for arguments in ["id-a --to pod:id-b:80", "id-b --host-port 8081", "id-a --to 198.18.0.2:8081"]
     {

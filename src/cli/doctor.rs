@@ -104,14 +104,14 @@ impl Doctor {
         let deeds = mending::mend(&places, &found);
         let left = diagnosis::diagnose(&diagnosis::read(&places)?);
         match self.output {
-            Output::Text if deeds.is_empty() && exit_code(&found) == ExitCode::SUCCESS => {}
+            Output::Text if deeds.is_empty() && is_healthy(&found) => {}
             Output::Text if deeds.is_empty() => {
                 text.push_str("\nNothing of this is safe to do unasked.\n");
             }
             Output::Text => {
                 text.push_str("\nDone:\n");
                 text.push_str(&done(&deeds));
-                if exit_code(&left) == ExitCode::SUCCESS {
+                if is_healthy(&left) {
                     text.push_str("\nNow nothing is wrong.\n");
                 } else {
                     text.push_str("\nStill wrong:\n\n");
@@ -125,9 +125,12 @@ impl Doctor {
     }
 }
 
+fn is_healthy(findings: &[Finding]) -> bool {
+    findings.iter().all(|finding| finding.severity == Severity::Note)
+}
+
 fn exit_code(findings: &[Finding]) -> ExitCode {
-    let is_healthy = findings.iter().all(|finding| finding.severity == Severity::Note);
-    if is_healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if is_healthy(findings) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn for_people(findings: &[Finding]) -> String {
@@ -163,15 +166,17 @@ fn for_people(findings: &[Finding]) -> String {
 }
 
 fn as_json(findings: &[Finding], deeds: &[Deed]) -> String {
+    let is_healthy = is_healthy(findings);
     let findings: Vec<_> = findings
         .iter()
         .map(|finding| {
             let mut value = json!(finding);
-            value["fixable"] = finding.fix.is_some().into();
+            if let Some(object) = value.as_object_mut() {
+                object.insert("fixable".to_owned(), finding.fix.is_some().into());
+            }
             value
         })
         .collect();
-    let is_healthy = findings.iter().all(|finding| finding["severity"] == "note");
     let value = json!({"healthy": is_healthy, "findings": findings, "done": deeds_json(deeds)});
     format!("{value:#}\n")
 }

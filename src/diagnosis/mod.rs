@@ -39,6 +39,9 @@ pub struct Finding {
     pub what: String,
     /// Why that matters.
     pub why: String,
+    /// Everything that was found, where `what` tells only the first of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
     /// The command that mends it, for a shell; `None` when no command can, and `why` says what to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mend: Option<String>,
@@ -54,7 +57,13 @@ impl Finding {
         what: impl Into<String>,
         why: impl Into<String>,
     ) -> Self {
-        Self { check, severity, what: what.into(), why: why.into(), mend: None, fix: None }
+        let (what, why, details) = (what.into(), why.into(), Vec::new());
+        Self { check, severity, what, why, details, mend: None, fix: None }
+    }
+
+    fn with_details(mut self, details: Vec<String>) -> Self {
+        self.details = details;
+        self
     }
 
     fn mended_by(mut self, command: impl Into<String>) -> Self {

@@ -15,6 +15,7 @@ use super::resource::veth::Veth;
 use super::shared_lock::SharedLock;
 use super::{Error, Node, Resource};
 use crate::kernel::link::{self, Attributes, Link};
+use crate::kernel::mac::Mac;
 use crate::kernel::netns::Namespace;
 
 /// What became of one resource that was not as it should be.
@@ -57,6 +58,19 @@ pub fn is_put_back(resource: &Resource) -> bool {
             | Resource::IptablesPortMap(_)
             | Resource::IptablesFirewall(_)
             | Resource::FirewalldSource(_)
+    )
+}
+
+/// Whether a resource can be put back only while the container has its interface.
+pub fn needs_interface(resource: &Resource) -> bool {
+    matches!(
+        resource,
+        Resource::Veth(_)
+            | Resource::Netkit(_)
+            | Resource::HostGateway(_)
+            | Resource::Addresses(_)
+            | Resource::Route(_)
+            | Resource::GatewayRoute(_)
     )
 }
 
@@ -138,6 +152,7 @@ fn make(resource: &Resource, node: &mut Node<'_>) -> Result<(), Error> {
 struct Ends<'a> {
     pod: &'a str,
     owner: &'a str,
+    mac: Option<Mac>,
     mtu: Option<u32>,
     leave_down: bool,
     bridge: Option<&'a str>,
@@ -150,6 +165,7 @@ impl<'a> Ends<'a> {
         Self {
             pod: &veth.pod,
             owner: &veth.owner,
+            mac: Mac::parse(&veth.mac),
             mtu: veth.mtu,
             leave_down: veth.leave_down,
             bridge: veth.bridge.as_deref(),
@@ -162,6 +178,7 @@ impl<'a> Ends<'a> {
         Self {
             pod: &pair.pod,
             owner: &pair.owner,
+            mac: Mac::parse(&pair.mac),
             mtu: pair.mtu,
             leave_down: false,
             bridge: None,
@@ -198,6 +215,10 @@ fn mend_pair(ends: &Ends<'_>, node: &mut Node<'_>) -> Result<(), Error> {
     if let Some(mtu) = ends.mtu.filter(|mtu| *mtu != inside.mtu || *mtu != outside.mtu) {
         let attributes = Attributes { mtu: Some(mtu), ..Attributes::default() };
         link::queue_attributes(&mut node.host, &outside.name, &attributes)?;
+        link::queue_attributes(&mut node.pod()?.route, ends.pod, &attributes)?;
+    }
+    if ends.mac.is_some() && ends.mac != inside.mac {
+        let attributes = Attributes { mac: ends.mac, ..Attributes::default() };
         link::queue_attributes(&mut node.pod()?.route, ends.pod, &attributes)?;
     }
     if !inside.up && !ends.leave_down {

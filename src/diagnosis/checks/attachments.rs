@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::{and_more, quoted};
-use crate::diagnosis::facts::{Attachment, Facts, Wrong};
+use crate::diagnosis::facts::{Attachment, Facts};
 use crate::diagnosis::{Finding, Fix, Leftover, Severity};
 
 const REPAIR: &str = "causeway repair";
@@ -22,37 +22,75 @@ pub(in crate::diagnosis) fn check(facts: &Facts, findings: &mut Vec<Finding>) {
     twice(facts, findings);
 }
 
-/// What several attachments share is told once.
+/// What is wrong in one way, with all attachments that it is so with.
+struct Drift<'f> {
+    check: &'static str,
+    why: &'static str,
+    put_back: bool,
+    taken: bool,
+    wrong: Vec<&'f str>,
+    whose: Vec<String>,
+}
+
+/// How many things that are wrong are told in one line.
+const TOLD: usize = 2;
+
+/// What is wrong in the same way is told once: a flushed table is one thing, with however many pods.
 fn drifted(facts: &Facts, findings: &mut Vec<Finding>) {
-    let mut all: Vec<(&Wrong, Vec<String>)> = Vec::new();
+    let mut all: Vec<Drift<'_>> = Vec::new();
     for attachment in facts.attachments.iter().filter(|one| one.alive) {
         // Forwarding is a matter of the host.
         for wrong in attachment.wrong.iter().filter(|wrong| wrong.kind != "forwarding") {
-            match all.iter_mut().find(|(known, _)| *known == wrong) {
-                Some((_, whose)) => whose.push(attachment.title()),
-                None => all.push((wrong, vec![attachment.title()])),
+            let (check, why) = reason(&wrong.kind);
+            let (put_back, taken) = (wrong.put_back, wrong.what.contains(" belongs to "));
+            let place = all.iter().position(|one| {
+                one.check == check && one.put_back == put_back && one.taken == taken
+            });
+            let place = place.unwrap_or_else(|| {
+                let (wrong, whose) = (Vec::new(), Vec::new());
+                all.push(Drift { check, why, put_back, taken, wrong, whose });
+                all.len() - 1
+            });
+            let Some(drift) = all.get_mut(place) else { continue };
+            if !drift.wrong.contains(&wrong.what.as_str()) {
+                drift.wrong.push(&wrong.what);
+            }
+            let title = attachment.title();
+            if !drift.whose.contains(&title) {
+                drift.whose.push(title);
             }
         }
     }
-    for (wrong, whose) in all {
-        let whom = and_more(whose.first().map(String::as_str).unwrap_or_default(), whose.len());
-        let (check, why) = reason(&wrong.kind);
-        let what = format!("{}: {whom}", wrong.what);
-        if wrong.what.contains(" belongs to ") {
-            let why = "Another attachment has taken it, or what is left of one. If that one is gone, \
-                       remove what is left of it (causeway repair --leftovers), then: causeway repair.";
-            findings.push(Finding::new(check, Severity::Error, what, why));
-        } else if wrong.put_back {
-            let finding = Finding::new(check, Severity::Error, what, why);
-            findings.push(finding.mended_by(REPAIR).fixed_by(Fix::Repair));
-        } else {
-            let why = format!(
-                "{why} It cannot be put back under a running container: remove the pod, so that a new \
-                 one is attached."
-            );
-            findings.push(Finding::new(check, Severity::Error, what, why));
-        }
+    findings.extend(all.into_iter().map(of_drift));
+}
+
+fn of_drift(drift: Drift<'_>) -> Finding {
+    let Drift { check, why, put_back, taken, wrong, whose } = drift;
+    let mut what = wrong.iter().take(TOLD).copied().collect::<Vec<_>>().join("; ");
+    if wrong.len() > TOLD {
+        what.push_str(&format!("; and {} more", wrong.len() - TOLD));
     }
+    let whom = and_more(whose.first().map(String::as_str).unwrap_or_default(), whose.len());
+    what.push_str(&format!(": {whom}"));
+    let details = if wrong.len() > TOLD || whose.len() > 1 {
+        wrong.iter().map(|wrong| (*wrong).to_owned()).chain(whose).collect()
+    } else {
+        Vec::new()
+    };
+    let finding = |why: &str| Finding::new(check, Severity::Error, what, why).with_details(details);
+    if taken {
+        return finding(
+            "Another attachment has taken it, or what is left of one. If that one is gone, remove what is \
+             left of it (causeway repair --leftovers), then: causeway repair.",
+        );
+    }
+    if put_back {
+        return finding(why).mended_by(REPAIR).fixed_by(Fix::Repair);
+    }
+    finding(&format!(
+        "{why} It cannot be put back under a running container: remove the pod, so that a new one is \
+         attached."
+    ))
 }
 
 /// A name for what is wrong with a kind of resource, and why it matters.

@@ -80,7 +80,10 @@ fn reverse_path(facts: &Facts, findings: &mut Vec<Finding>) {
         let Some(link) = attachment.bridge.as_ref().or(attachment.host_link.as_ref()) else {
             continue;
         };
-        for (address, other) in &attachment.elsewhere {
+        // While the link is down or has no address, the host has no route by it: that is told already.
+        let is_cut = facts.link(link).is_none_or(|link| !link.up)
+            || attachment.wrong.iter().any(|wrong| wrong.kind.to_lowercase().contains("gateway"));
+        for (address, other) in attachment.elsewhere.iter().filter(|_| !is_cut) {
             let what = format!(
                 "the host answers {address} of {} by {other}, not by {link}",
                 attachment.title()

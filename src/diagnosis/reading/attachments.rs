@@ -97,7 +97,8 @@ fn look(attachment: &mut Attachment, records: &[Record], facts: &Facts) -> Resul
             }
             let kind = kind(resource);
             for what in resource.kind().verify(&mut node)? {
-                let put_back = repair::is_put_back(resource);
+                let put_back = repair::is_put_back(resource)
+                    && (attachment.mtu.is_some() || !repair::needs_interface(resource));
                 let wrong = Wrong { kind: kind.clone(), what, put_back };
                 if !attachment.wrong.contains(&wrong) {
                     attachment.wrong.push(wrong);

@@ -117,7 +117,7 @@ impl fmt::Display for Chain {
         if self.is_of_iptables() {
             let program = if self.family == Family::Ip6 { "ip6tables" } else { "iptables" };
             let legacy = if self.keeper == Keeper::IptablesLegacy { "-legacy" } else { "" };
-            return write!(out, "chain {} of {program}{legacy}'s table {}", self.name, self.table);
+            return write!(out, "chain {} of table {} ({program}{legacy})", self.name, self.table);
         }
         write!(out, "chain {} of nftables table {} {}", self.name, self.family.as_str(), self.table)
     }

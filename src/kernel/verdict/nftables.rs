@@ -204,7 +204,10 @@ impl Reading {
                     1 => Test::IsNot(with),
                     3 => Test::Between(vec![0; with.len()], Some(with)),
                     5 => Test::Between(with, None),
-                    _ => return Ok(self.unknown("a comparison")),
+                    _ => {
+                        self.unknown("a comparison");
+                        return Ok(());
+                    }
                 };
                 let of = vec![self.load(from)];
                 self.conditions.push(Condition::Compare { of, test });
