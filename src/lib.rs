@@ -13,6 +13,7 @@ pub mod inventory;
 pub mod ipam;
 pub mod kernel;
 pub mod libcni;
+pub mod lint;
 pub mod logging;
 pub mod plugins;
 pub mod protocol;

@@ -3,6 +3,7 @@
 pub mod dhcp;
 pub mod doctor;
 pub mod fuse;
+pub mod lint;
 pub mod netns;
 pub mod repair;
 pub mod schema;
@@ -50,6 +51,8 @@ enum Command {
     Doctor(doctor::Doctor),
     Repair(repair::Repair),
     Trace(trace::Trace),
+    /// Check configuration files as a runtime would load them, against each other and the node
+    Lint(lint::Lint),
     /// Print the JSON Schema of configurations, for editors and checkers
     Schema(schema::Schema),
 }
@@ -78,6 +81,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Repair(repair) => repair.run().map_err(|error| error.to_string()),
         Command::Trace(trace) => trace.run().map_err(|error| error.to_string()),
         Command::Dhcp(dhcp) => dhcp.run().map_err(|error| error.to_string()),
+        Command::Lint(lint) => lint.run().map_err(|error| error.to_string()),
         Command::Schema(schema) => schema.run().map_err(|error| error.to_string()),
     };
     done.unwrap_or_else(|error| {

@@ -31,7 +31,6 @@ use crate::protocol::request::{Request, Verb};
 use crate::protocol::result::{Dns, IpConfig, Route};
 use crate::protocol::version::Version;
 
-#[cfg(test)]
 pub use config::Keys;
 pub use error::{Error, Hindrance, Problem};
 pub use holder::Holder;
