@@ -5,10 +5,10 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
-use super::printed;
+use super::output::{self, BAD, Format, GOOD, WARNING, styled};
 use crate::diagnosis::mending::{self, Deed};
 use crate::diagnosis::{self, Finding, Places, Severity};
 
@@ -25,7 +25,7 @@ pub struct Doctor {
     fix: bool,
     /// How to print
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    output: Output,
+    output: Format,
     #[command(flatten)]
     where_: Where,
 }
@@ -58,15 +58,6 @@ impl Where {
     }
 }
 
-/// How findings and deeds are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people
-    Text,
-    /// For programs
-    Json,
-}
-
 /// Why the node could not be looked at.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -92,23 +83,23 @@ impl Doctor {
         let mut text = String::new();
         if !self.fix {
             match self.output {
-                Output::Text => text = for_people(&found),
-                Output::Json => text = as_json(&found, &[]),
+                Format::Text => text = for_people(&found),
+                Format::Json => text = as_json(&found, &[]),
             }
-            printed(&text).map_err(Error::Stdout)?;
+            output::print(&text).map_err(Error::Stdout)?;
             return Ok(exit_code(&found));
         }
-        if self.output == Output::Text {
-            printed(&for_people(&found)).map_err(Error::Stdout)?;
+        if self.output == Format::Text {
+            output::print(&for_people(&found)).map_err(Error::Stdout)?;
         }
         let deeds = mending::mend(&places, &found);
         let left = diagnosis::diagnose(&diagnosis::read(&places)?);
         match self.output {
-            Output::Text if deeds.is_empty() && is_healthy(&found) => {}
-            Output::Text if deeds.is_empty() => {
+            Format::Text if deeds.is_empty() && is_healthy(&found) => {}
+            Format::Text if deeds.is_empty() => {
                 text.push_str("\nNothing of this is safe to do unasked.\n");
             }
-            Output::Text => {
+            Format::Text => {
                 text.push_str("\nDone:\n");
                 text.push_str(&done(&deeds));
                 if is_healthy(&left) {
@@ -118,9 +109,9 @@ impl Doctor {
                     text.push_str(&for_people(&left));
                 }
             }
-            Output::Json => text = as_json(&left, &deeds),
+            Format::Json => text = as_json(&left, &deeds),
         }
-        printed(&text).map_err(Error::Stdout)?;
+        output::print(&text).map_err(Error::Stdout)?;
         Ok(exit_code(&left))
     }
 }
@@ -137,9 +128,9 @@ fn for_people(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
         let mark = match finding.severity {
-            Severity::Error => "✗",
-            Severity::Warning => "!",
-            Severity::Note => "·",
+            Severity::Error => styled(BAD, "✗"),
+            Severity::Warning => styled(WARNING, "!"),
+            Severity::Note => "·".to_owned(),
         };
         // Writing into a String cannot fail.
         let _ = writeln!(text, "{mark} {} [{}]", finding.what, finding.check);
@@ -151,7 +142,7 @@ fn for_people(findings: &[Finding]) -> String {
     let count = |severity| findings.iter().filter(|one| one.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     if errors + warnings == 0 {
-        text.push_str("✓ Nothing is wrong.\n");
+        text.push_str(&format!("{} Nothing is wrong.\n", styled(GOOD, "✓")));
         return text;
     }
     let number =
@@ -184,8 +175,8 @@ fn as_json(findings: &[Finding], deeds: &[Deed]) -> String {
 /// Deeds as a list for people.
 pub fn done(deeds: &[Deed]) -> String {
     let lines = deeds.iter().map(|deed| match &deed.failure {
-        None => format!("✓ {}\n", deed.what),
-        Some(failure) => format!("✗ {}: {failure}\n", deed.what),
+        None => format!("{} {}\n", styled(GOOD, "✓"), deed.what),
+        Some(failure) => format!("{} {}: {failure}\n", styled(BAD, "✗"), deed.what),
     });
     lines.collect()
 }

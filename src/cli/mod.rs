@@ -1,16 +1,22 @@
 //! What people run; see `causeway --help`.
 
+pub mod attach;
 pub mod dhcp;
 pub mod doctor;
+pub mod error;
 pub mod fuse;
+pub mod leases;
 pub mod lint;
+pub mod list;
 pub mod netns;
+pub mod network;
+pub mod output;
 pub mod repair;
 pub mod schema;
+pub mod show;
 pub mod trace;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -27,6 +33,9 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
+  causeway attach pods new         try a network in a new namespace
+  causeway list                    what is attached on this node
+  causeway show 0f3c               everything that a container's attachment owns, looked at
   causeway netns add blue          make a network namespace, as `ip netns` does
   causeway netns exec blue ip a    run a command inside
   causeway fuse 10-net.conflist    have one process run the whole list
@@ -42,6 +51,22 @@ What an ADD would do, without doing it (configuration on stdin):
 enum Command {
     /// Make, list, enter and delete network namespaces.
     Netns(netns::Netns),
+    /// Attach a namespace to a network, with any configuration and plugins
+    Attach(attach::Attach),
+    /// Ask the plugins whether an attachment is as it should be
+    Check(attach::Check),
+    /// Detach a namespace from a network
+    Detach(attach::Detach),
+    /// Remove what is left of attachments that are gone
+    Gc(network::Gc),
+    /// Ask the plugins of a network whether they can attach
+    Status(network::Status),
+    /// List the attachments of this node
+    List(list::List),
+    /// Show what an attachment owns, and whether it is as it should be
+    Show(show::Show),
+    /// Show the addresses that host-local has leased, and give back those that nobody holds
+    Leases(leases::Leases),
     /// Put all plugins of a configuration list into one, which runs them in one process
     Fuse(fuse::Fuse),
     /// Give every plugin of a fused configuration list its own entry again
@@ -75,6 +100,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let done = match arguments.command {
         Command::Netns(netns) => netns.run().map_err(|error| error.to_string()),
+        Command::Attach(attach) => attach.run().map_err(|error| error.to_string()),
+        Command::Check(check) => check.run().map_err(|error| error.to_string()),
+        Command::Detach(detach) => detach.run().map_err(|error| error.to_string()),
+        Command::Gc(gc) => gc.run().map_err(|error| error.to_string()),
+        Command::Status(status) => status.run().map_err(|error| error.to_string()),
+        Command::List(list) => list.run().map_err(|error| error.to_string()),
+        Command::Show(show) => show.run().map_err(|error| error.to_string()),
+        Command::Leases(leases) => leases.run().map_err(|error| error.to_string()),
         Command::Fuse(fuse) => fuse.fuse().map_err(|error| error.to_string()),
         Command::Unfuse(fuse) => fuse.unfuse().map_err(|error| error.to_string()),
         Command::Doctor(doctor) => doctor.run().map_err(|error| error.to_string()),
@@ -88,13 +121,4 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         eprintln!("causeway: {error}");
         ExitCode::FAILURE
     })
-}
-
-/// Writes to stdout; a reader that has seen enough is fine, as with `head`.
-fn printed(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
 }

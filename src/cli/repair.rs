@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::doctor::{Error, Output, Where, deeds_json, done};
-use super::printed;
+use super::doctor::{Error, Where, deeds_json, done};
+use super::output::{self, Format};
 use crate::diagnosis::{self, Fix, mending};
 
 /// Put back what attachments lack: rules, links, addresses and routes that were removed under them
@@ -25,7 +25,7 @@ pub struct Repair {
     leftovers: bool,
     /// How to print
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    output: Output,
+    output: Format,
     #[command(flatten)]
     where_: Where,
 }
@@ -48,11 +48,11 @@ impl Repair {
             })
         };
         let text = match self.output {
-            Output::Json => format!("{:#}\n", json!({"done": deeds_json(&deeds)})),
-            Output::Text if deeds.is_empty() => "Nothing is to be done.\n".to_owned(),
-            Output::Text => done(&deeds),
+            Format::Json => format!("{:#}\n", json!({"done": deeds_json(&deeds)})),
+            Format::Text if deeds.is_empty() => "Nothing is to be done.\n".to_owned(),
+            Format::Text => done(&deeds),
         };
-        printed(&text).map_err(Error::Stdout)?;
+        output::print(&text).map_err(Error::Stdout)?;
         let all_done = deeds.iter().all(|deed| deed.failure.is_none());
         Ok(if all_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::doctor::{Output, Where};
-use super::printed;
+use super::doctor::Where;
+use super::output::{self, BAD, Format, GOOD, WARNING, styled};
 use crate::inventory::{Attachment, Inventory};
 use crate::kernel::port::Transport;
 use crate::trace::{self, Question, Report, State, Target};
@@ -41,7 +41,7 @@ pub struct Trace {
     ipv6: bool,
     /// How to print
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    output: Output,
+    output: Format,
     #[command(flatten)]
     where_: Where,
 }
@@ -101,10 +101,10 @@ impl Trace {
         let question = Question { from, to, transport: self.proto, port, v6: self.ipv6 };
         let report = trace::follow(&inventory, question)?;
         let text = match self.output {
-            Output::Text => for_people(&report),
-            Output::Json => format!("{:#}\n", json!(report)),
+            Format::Text => for_people(&report),
+            Format::Json => format!("{:#}\n", json!(report)),
         };
-        printed(&text).map_err(Error::Stdout)?;
+        output::print(&text).map_err(Error::Stdout)?;
         let stopped = report.verdict == State::Stopped;
         Ok(if stopped { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
@@ -153,10 +153,10 @@ fn for_people(report: &Report) -> String {
     let width = report.hops.iter().map(|hop| hop.place.chars().count()).max().unwrap_or_default();
     for hop in &report.hops {
         let mark = match hop.state {
-            State::Passed => "✓",
-            State::Stopped => "✗",
-            State::Unknown => "?",
-            State::Note => "·",
+            State::Passed => styled(GOOD, "✓"),
+            State::Stopped => styled(BAD, "✗"),
+            State::Unknown => styled(WARNING, "?"),
+            State::Note => "·".to_owned(),
         };
         // Writing into a String cannot fail.
         let _ = writeln!(text, "{mark} {:width$}  {}", hop.place, hop.what);
