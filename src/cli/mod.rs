@@ -4,6 +4,7 @@ pub mod attach;
 pub mod dhcp;
 pub mod doctor;
 pub mod error;
+pub mod explain;
 pub mod fuse;
 pub mod leases;
 pub mod lint;
@@ -42,10 +43,8 @@ Examples:
   causeway doctor                  say what is wrong, why, and what mends it
   causeway trace 1f3a --to 1.1.1.1:443
                                    say where a packet of a pod would be stopped
-
-What an ADD would do, without doing it (configuration on stdin):
-  CNI_COMMAND=ADD CNI_CONTAINERID=try CNI_NETNS=/run/netns/blue CNI_IFNAME=eth0 \\
-    causeway --explain <net.json";
+  causeway lint                    check the node's configurations
+  causeway explain 10-net.conflist what an ADD would do, without doing it";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -76,6 +75,8 @@ enum Command {
     Doctor(doctor::Doctor),
     Repair(repair::Repair),
     Trace(trace::Trace),
+    /// Show what an ADD would do, and what of the kernel it needs; nothing is changed
+    Explain(explain::Explain),
     /// Check configuration files as a runtime would load them, against each other and the node
     Lint(lint::Lint),
     /// Print the JSON Schema of configurations, for editors and checkers
@@ -114,6 +115,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Repair(repair) => repair.run().map_err(|error| error.to_string()),
         Command::Trace(trace) => trace.run().map_err(|error| error.to_string()),
         Command::Dhcp(dhcp) => dhcp.run().map_err(|error| error.to_string()),
+        Command::Explain(explain) => explain.run().map_err(|error| error.to_string()),
         Command::Lint(lint) => lint.run().map_err(|error| error.to_string()),
         Command::Schema(schema) => schema.run().map_err(|error| error.to_string()),
     };
