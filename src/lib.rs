@@ -19,4 +19,5 @@ pub mod plugins;
 pub mod protocol;
 pub mod runtime;
 pub mod schema;
+pub mod tally;
 pub mod trace;

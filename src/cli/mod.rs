@@ -9,6 +9,7 @@ pub mod fuse;
 pub mod leases;
 pub mod lint;
 pub mod list;
+pub mod metrics;
 pub mod netns;
 pub mod network;
 pub mod output;
@@ -79,6 +80,8 @@ enum Command {
     Explain(explain::Explain),
     /// Check configuration files as a runtime would load them, against each other and the node
     Lint(lint::Lint),
+    /// Print counters in Prometheus' text format: attachments, leases, calls and how long they took
+    Metrics(metrics::Metrics),
     /// Print the JSON Schema of configurations, for editors and checkers
     Schema(schema::Schema),
 }
@@ -117,6 +120,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Dhcp(dhcp) => dhcp.run().map_err(|error| error.to_string()),
         Command::Explain(explain) => explain.run().map_err(|error| error.to_string()),
         Command::Lint(lint) => lint.run().map_err(|error| error.to_string()),
+        Command::Metrics(metrics) => metrics.run().map_err(|error| error.to_string()),
         Command::Schema(schema) => schema.run().map_err(|error| error.to_string()),
     };
     done.unwrap_or_else(|error| {
