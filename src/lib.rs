@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod delegate;
 pub mod dhcp;
+pub mod diagnosis;
 pub mod engine;
 pub mod inventory;
 pub mod ipam;
@@ -19,3 +20,4 @@ pub mod protocol;
 pub mod runtime;
 pub mod schema;
 pub mod tally;
+pub mod trace;
