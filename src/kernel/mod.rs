@@ -20,6 +20,7 @@ pub mod mac;
 pub mod macspoof;
 pub mod masquerade;
 pub mod nat_table;
+pub mod neighbour_discovery;
 pub mod netlink;
 pub mod netns;
 pub mod nft;

@@ -20,6 +20,7 @@ pub mod list;
 pub mod packets;
 pub mod patience;
 pub mod refusal;
+pub mod router;
 pub mod routing;
 pub mod ruleset;
 pub mod services;
