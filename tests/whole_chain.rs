@@ -57,6 +57,27 @@ fn collect(host: &Host) {
     host.call(CAUSEWAY, &config).gc(&[("id-green", "eth0")]);
 }
 
+/// The conflist that README.md has to copy.
+#[test]
+fn the_list_in_the_readme_attaches() {
+    let readme = include_str!("../README.md");
+    let text = readme.split("```json").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let conflist: Value = serde_json::from_str(text).unwrap();
+    let entries: Vec<Value> = conflist["plugins"].as_array().unwrap().clone();
+    for side in [Side::Causeway, Side::Fused] {
+        let host = Host::new();
+        let (one, other) = (host.pod("blue"), host.pod("green"));
+        let list = List::new(&one, side, &entries);
+        let result = list.add();
+        list.check(&result);
+        List::new(&other, side, &entries).add();
+        for address in ["10.88.0.1", "fd00:88::1", "10.88.0.2", "fd00:88::2"] {
+            assert!(other.reaches(address), "{address} is out of reach, {side:?}");
+        }
+        list.del(&result);
+    }
+}
+
 #[test]
 fn one_by_one_and_as_one_make_the_same() {
     let play = |side: Side| {

@@ -2,7 +2,9 @@
 
 pub mod dhcp;
 pub mod fuse;
+pub mod lint;
 pub mod netns;
+pub mod schema;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -39,6 +41,10 @@ enum Command {
     Unfuse(fuse::Fuse),
     /// Get addresses from DHCP servers for the plugin dhcp
     Dhcp(dhcp::Dhcp),
+    /// Check configuration files as a runtime would load them, against each other and the node
+    Lint(lint::Lint),
+    /// Print the JSON Schema of configurations, for editors and checkers
+    Schema(schema::Schema),
 }
 
 /// Runs the command that the arguments name. Prints its own errors, to stderr.
@@ -62,6 +68,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Fuse(fuse) => fuse.fuse().map_err(|error| error.to_string()),
         Command::Unfuse(fuse) => fuse.unfuse().map_err(|error| error.to_string()),
         Command::Dhcp(dhcp) => dhcp.run().map_err(|error| error.to_string()),
+        Command::Lint(lint) => lint.run().map_err(|error| error.to_string()),
+        Command::Schema(schema) => schema.run().map_err(|error| error.to_string()),
     };
     done.unwrap_or_else(|error| {
         eprintln!("causeway: {error}");

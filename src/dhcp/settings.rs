@@ -46,27 +46,45 @@ struct Provided {
     from_arg: String,
 }
 
+/// `ipam`, as far as dhcp reads it.
 #[derive(Deserialize, Default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
-struct Section {
+pub struct Section {
+    /// Where the daemon listens; `/run/cni/dhcp.sock` without it.
     daemon_socket_path: Option<String>,
+    /// Options to send along. The later of two for one option counts.
     provide: Option<Vec<Provide>>,
+    /// Options to ask the server for, besides routers (3) and subnet mask (1).
     request: Option<Vec<Request>>,
+    /// The metric of the routes.
+    #[cfg_attr(test, schemars(range(min = 0, max = u32::MAX)))]
     priority: Option<i64>,
 }
 
+/// An option to send along.
 #[derive(Deserialize, Default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
-struct Provide {
+pub struct Provide {
+    /// The option: a number, or one of `dhcp-client-identifier`, `subnet-mask`, `routers`,
+    /// `host-name`, `user-class`, `vendor-class-identifier`.
     option: String,
+    /// Its value.
     value: String,
+    /// The name of a key of CNI_ARGS that wins over `value`.
     from_arg: String,
 }
 
+/// An option to ask for.
 #[derive(Deserialize, Default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
-struct Request {
+pub struct Request {
+    /// Leaves out the usual ones, routers (3) and subnet mask (1).
     skip_default: bool,
+    /// The option: a number, or one of `dhcp-client-identifier`, `subnet-mask`, `routers`,
+    /// `host-name`, `user-class`, `vendor-class-identifier`.
     option: String,
 }
 

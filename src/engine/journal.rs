@@ -243,6 +243,63 @@ impl Journal {
     }
 }
 
+/// A file among the records that is none, and why.
+pub type Stray = (PathBuf, String);
+
+/// Every record of all networks below a state directory, and the files there that are none, with the
+/// reason. For looking only: unlike [`Journal::list`] it sets nothing aside.
+///
+/// # Errors
+/// [`Error::State`] when a directory cannot be listed.
+pub fn all(state: &Path) -> Result<(Vec<Record>, Vec<Stray>), Error> {
+    let (mut records, mut others) = (Vec::new(), Vec::new());
+    for network in names_in(state)? {
+        let directory = state.join(&network);
+        if !directory.is_dir() {
+            continue;
+        }
+        for name in names_in(&directory)? {
+            let path = directory.join(&name);
+            let is_being_written = name.to_string_lossy().starts_with(NEW);
+            if is_being_written || !path.is_file() {
+                continue;
+            }
+            let text = match fs::read(&path) {
+                // Removed since the directory was read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other.map_err(|error| error.to_string()),
+            };
+            let read = text.and_then(|text| {
+                serde_json::from_slice::<Record>(&text).map_err(|error| error.to_string())
+            });
+            match read {
+                Ok(record) if network.to_str() == Some(&record.owner.network) => {
+                    records.push(record);
+                }
+                Ok(record) => {
+                    others.push((path, format!("it is of network {}", record.owner.network)));
+                }
+                Err(why) => others.push((path, why)),
+            }
+        }
+    }
+    Ok((records, others))
+}
+
+/// The names in a directory, sorted; none if it is not there.
+fn names_in(directory: &Path) -> Result<Vec<OsString>, Error> {
+    let failed =
+        |source| Error::State { path: directory.to_owned(), doing: "list the records", source };
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(failed)?,
+    };
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+    let mut names = names.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// The first record, of all networks below a state directory, that `wanted` is true of. Reads every
 /// record until then; for telling people who has what they want.
 pub fn search(state: Option<&Path>, wanted: &dyn Fn(&Record) -> bool) -> Option<Record> {

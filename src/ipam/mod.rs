@@ -64,6 +64,33 @@ pub enum Error {
     Unknown(String),
 }
 
+impl Error {
+    /// Where in the configuration something is wrong, as a key's path, and what; `None` if the error
+    /// is about something else.
+    pub fn place(&self) -> Option<(String, String)> {
+        use host_local::Error as Local;
+        use static_addresses::Error as Fixed;
+        let at = |path: &str| Some((path.to_owned(), self.to_string()));
+        match self {
+            Self::HostLocal(Local::Key(error)) | Self::Static(Fixed::Key(error)) => error.place(),
+            Self::HostLocal(Local::Config { path, problem }) => {
+                Some((path.clone(), problem.to_string()))
+            }
+            Self::HostLocal(Local::NoSection | Local::NoRanges) => at("ipam"),
+            Self::HostLocal(Local::TooManySets { .. }) => at("ipam.ranges"),
+            Self::HostLocal(Local::DataDir { .. }) => at("ipam.dataDir"),
+            Self::HostLocal(Local::ResolvConf { .. }) => at("ipam.resolvConf"),
+            Self::Static(Fixed::Value { field, problem }) => Some((field.clone(), problem.clone())),
+            Self::Static(Fixed::TooMany { field, .. }) => at(field),
+            Self::Dhcp(asking::Error::Wrong(wrong)) => {
+                Some((wrong.field.clone(), wrong.problem.clone()))
+            }
+            Self::Delegate(_) | Self::Type(_) => at("ipam.type"),
+            _ => None,
+        }
+    }
+}
+
 /// The address source of a configuration.
 pub enum Source {
     /// Leases of this node's ranges, in this process.
@@ -85,6 +112,9 @@ pub enum Source {
 
 const HOST_LOCAL: &str = "host-local";
 const DHCP: &str = "dhcp";
+
+/// Every source of this program's.
+pub const SOURCES: [&str; 3] = [HOST_LOCAL, static_addresses::NAME, DHCP];
 
 impl Source {
     /// The source that a configuration names; `None` when it has no `ipam` section.

@@ -81,19 +81,29 @@ struct Given {
     gateway: Option<IpAddr>,
 }
 
+/// `ipam`, as far as static reads it.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
-struct Keys {
+pub struct Keys {
+    /// The addresses of every attachment.
     addresses: Vec<AddressKeys>,
+    /// Routes for the container.
     routes: Vec<Route>,
+    /// Name resolution, unless the plugin above has `dns` of its own.
     dns: Dns,
 }
 
+/// One address as it is written.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
-struct AddressKeys {
+pub struct AddressKeys {
+    /// The address with its prefix length, such as `10.1.0.5/24`.
     address: String,
+    /// Its gateway.
     #[serde(deserialize_with = "optional_ip")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     gateway: Option<IpAddr>,
 }
 

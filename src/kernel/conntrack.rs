@@ -6,12 +6,11 @@
 
 mod message;
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket,
-    sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, send, setsockopt, socket, sockopt,
 };
 
 use self::message::{Flow, Requests};
@@ -76,10 +75,10 @@ impl<'p> Forgetting<'p> {
         let port = self.ports.first().copied().filter(|_| self.ports.len() == 1);
         let sequence = self.requests.list(self.v6, filtered, port);
         transmit(&self.list, self.requests.as_bytes())?;
-        let mut answer = vec![0; ANSWER];
+        let mut answer = Vec::with_capacity(ANSWER);
         loop {
-            let length = receive(&self.list, &mut answer, MsgFlags::empty())?.unwrap_or_default();
-            let mut data = answer.get(..length).unwrap_or_default();
+            receive(&self.list, &mut answer, MsgFlags::empty())?;
+            let mut data = answer.as_slice();
             self.requests.clear();
             let mut over = false;
             while let Some((answer, rest)) = split(data) {
@@ -113,11 +112,11 @@ impl<'p> Forgetting<'p> {
             return Ok(());
         }
         transmit(&self.deletion, self.requests.as_bytes())?;
-        let mut answer = vec![0; ANSWER];
+        let mut answer = Vec::with_capacity(ANSWER);
         let mut gone = 0usize;
         let mut first = None;
-        while let Some(length) = receive(&self.deletion, &mut answer, MsgFlags::MSG_DONTWAIT)? {
-            let mut data = answer.get(..length).unwrap_or_default();
+        while receive(&self.deletion, &mut answer, MsgFlags::MSG_DONTWAIT)? {
+            let mut data = answer.as_slice();
             while let Some((answer, rest)) = split(data) {
                 data = rest;
                 if let Said::Refused(code, said) = answer.said {
@@ -160,13 +159,16 @@ fn transmit(socket: &OwnedFd, bytes: &[u8]) -> Result<(), Error> {
     }
 }
 
-/// Reads one datagram; `None` when there is none and `flags` say not to wait.
-fn receive(socket: &OwnedFd, buffer: &mut [u8], flags: MsgFlags) -> Result<Option<usize>, Error> {
+/// Reads one datagram; not so when there is none and `flags` say not to wait.
+fn receive(socket: &OwnedFd, buffer: &mut Vec<u8>, flags: MsgFlags) -> Result<bool, Error> {
     loop {
-        match recv(socket.as_raw_fd(), buffer, flags) {
-            Ok(length) => return Ok(Some(length)),
+        match raw::receive(socket.as_fd(), buffer, flags) {
+            Ok(()) => return Ok(true),
             Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => return Ok(None),
+            Err(Errno::EAGAIN) => {
+                buffer.clear();
+                return Ok(false);
+            }
             Err(errno) => return Err(Error::Socket { doing: "read an answer", errno }),
         }
     }

@@ -12,8 +12,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send,
-    socket,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, send, socket,
 };
 
 use super::answer::{Said, split};
@@ -74,7 +73,7 @@ impl RouteSocket {
             sequence: 0,
             batch: Vec::with_capacity(1024),
             pending: VecDeque::new(),
-            answer: vec![0; ANSWER],
+            answer: Vec::with_capacity(ANSWER),
         })
     }
 
@@ -100,8 +99,8 @@ impl RouteSocket {
         match poll(&mut wait, PollTimeout::from(milliseconds)) {
             Ok(0) | Err(Errno::EINTR) => Ok(&[]),
             Ok(_) => {
-                match recv(self.socket.as_raw_fd(), &mut self.answer, MsgFlags::MSG_DONTWAIT) {
-                    Ok(length) => Ok(self.answer.get(..length).unwrap_or_default()),
+                match raw::receive(self.socket.as_fd(), &mut self.answer, MsgFlags::MSG_DONTWAIT) {
+                    Ok(()) => Ok(&self.answer),
                     Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => Ok(&[]),
                     Err(errno) => Err(failed(errno)),
                 }
@@ -143,9 +142,8 @@ impl RouteSocket {
         self.send_batch()?;
         let mut first = None;
         while !self.pending.is_empty() {
-            let length = self.receive()?;
-            let data = self.answer.get(..length).unwrap_or_default();
-            let mut rest = data;
+            self.receive()?;
+            let mut rest = self.answer.as_slice();
             while let Some((answer, tail)) = split(rest) {
                 rest = tail;
                 if self.pending.front().is_none_or(|one| one.sequence != answer.sequence) {
@@ -217,9 +215,8 @@ impl RouteSocket {
         let mut answers = Vec::new();
         let mut torn = false;
         loop {
-            let length = self.receive()?;
-            let data = self.answer.get(..length).unwrap_or_default();
-            let mut rest = data;
+            self.receive()?;
+            let mut rest = self.answer.as_slice();
             while let Some((answer, tail)) = split(rest) {
                 rest = tail;
                 if answer.sequence != sequence {
@@ -272,10 +269,10 @@ impl RouteSocket {
         Ok(())
     }
 
-    fn receive(&mut self) -> Result<usize, Error> {
+    fn receive(&mut self) -> Result<(), Error> {
         loop {
-            match recv(self.socket.as_raw_fd(), &mut self.answer, MsgFlags::empty()) {
-                Ok(length) => return Ok(length),
+            match raw::receive(self.socket.as_fd(), &mut self.answer, MsgFlags::empty()) {
+                Ok(()) => return Ok(()),
                 Err(Errno::EINTR) => {}
                 Err(errno) => {
                     self.pending.clear();

@@ -44,6 +44,30 @@ pub fn socket_option(
     Errno::result(answer).map(drop)
 }
 
+/// Reads one datagram into `buffer`, in place of what it held; what does not fit its capacity is lost
+/// (recv(2)). Other than a slice, a vector's room need not be zeroed first, which would have the kernel
+/// find memory for all of it.
+///
+/// # Errors
+/// The kernel's, among them `EAGAIN` when there is none and `flags` say not to wait.
+pub fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut Vec<u8>,
+    flags: nix::sys::socket::MsgFlags,
+) -> nix::Result<()> {
+    buffer.clear();
+    // SAFETY: pointer and capacity describe memory that `buffer` owns and nobody else uses during the
+    // call; the kernel only writes to it.
+    let answer = unsafe {
+        libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.capacity(), flags.bits())
+    };
+    let length = usize::try_from(Errno::result(answer)?).map_err(|_| Errno::EIO)?;
+    // SAFETY: the kernel has written `length` bytes, which without MSG_TRUNC is at most the capacity;
+    // with it, the minimum is what was written.
+    unsafe { buffer.set_len(length.min(buffer.capacity())) };
+    Ok(())
+}
+
 /// Makes the device `name` behind an open /dev/net/tun, in the namespace that the file was opened in
 /// (TUNSETIFF). `flags` are `IFF_*` of linux/if_tun.h.
 ///

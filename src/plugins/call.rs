@@ -49,6 +49,15 @@ pub fn run(program: &str, request: &Request, out: &mut dyn Deliver) -> Result<()
     }
 }
 
+/// Has every plugin of a call read its configuration, as each verb does first. Nothing else is done.
+///
+/// # Errors
+/// What any attachment would fail with.
+pub fn configure(program: &str, request: &Request) -> Result<(), Error> {
+    let entries = Entries::of(program, request)?;
+    Call::open(program, request, entries.as_ref()).map(drop)
+}
+
 /// What ADD would do.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ use crate::protocol::result::{AddResult, Interface, IpConfig, Route};
 
 /// Smallest MTU of an Ethernet link and largest of any, that of `lo`, in bytes (`ETH_MIN_MTU`;
 /// drivers/net/loopback.c).
-const MTU: std::ops::RangeInclusive<i64> = 68..=65536;
+pub(super) const MTU: std::ops::RangeInclusive<i64> = 68..=65536;
 
 /// What the plan of such an interface depends on.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

@@ -89,6 +89,22 @@ impl Error {
         Self::InEntry { place, error: Box::new(self) }
     }
 
+    /// Where in the configuration something is wrong, as a key's path, and what; `None` if the error
+    /// is about something else.
+    pub fn place(&self) -> Option<(String, String)> {
+        match self {
+            Self::Config { field, problem } => Some((field.clone(), problem.clone())),
+            Self::Protocol(error) => error.place(),
+            Self::InEntry { place, error } => {
+                let (path, problem) = error.place()?;
+                let dot = if path.is_empty() { "" } else { "." };
+                Some((format!("plugins[{place}]{dot}{path}"), problem))
+            }
+            Self::Ipam(error) => error.place(),
+            _ => None,
+        }
+    }
+
     /// The error as the runtime sees it.
     pub fn to_cni(&self) -> CniError {
         match self {

@@ -31,7 +31,7 @@ pub mod portmap;
 pub mod ptp;
 mod requested_mac;
 pub mod sbr;
-mod slaac;
+pub mod slaac;
 pub mod static_addresses;
 pub mod step;
 pub mod tap;

@@ -21,6 +21,9 @@ pub enum Backend {
 }
 
 impl Backend {
+    /// What `ipMasqBackend` may say.
+    pub const NAMES: [&str; 2] = ["nftables", "iptables"];
+
     /// Reads `ipMasqBackend`.
     ///
     /// # Errors

@@ -31,10 +31,16 @@ const LIMITS: std::ops::RangeInclusive<u16> = 1..=300;
 /// The types whose interface is on a network where routers may be.
 const TYPES: [&str; 5] = ["bridge", "macvlan", "ipvlan", "vlan", "host-device"];
 
+/// The keys as they stand in the JSON.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
-struct Keys {
+pub struct Keys {
+    /// Our own: the interface gets an IPv6 address from [router advertisements](../slaac.md), besides
+    /// what the address source gives.
     slaac: bool,
+    /// Our own: seconds that ADD waits for it; 10 without.
+    #[cfg_attr(test, schemars(range(min = *LIMITS.start(), max = *LIMITS.end())))]
     slaac_timeout: Option<u16>,
 }
 

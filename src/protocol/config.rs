@@ -79,23 +79,42 @@ struct VersionKey {
     cni_version: Option<String>,
 }
 
+/// The keys that every plugin has.
 #[derive(Deserialize, Default)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
-struct Keys {
+pub struct Keys {
+    /// The network's name. In a list it is the list's.
     name: String,
+    /// The plugin.
     r#type: String,
+    /// The address source.
     ipam: Option<Map<String, Value>>,
+    /// Name resolution for the container's result.
     dns: Dns,
+    /// The result of the plugin before; the runtime sets it.
+    #[cfg_attr(test, schemars(skip))]
     prev_result: Option<AnyForm>,
+    /// What the runtime gives for `capabilities`; the runtime sets it.
+    #[cfg_attr(test, schemars(skip))]
     runtime_config: RuntimeConfig,
+    /// The attachments that GC leaves alone; the runtime sets them.
     #[serde(rename = "cni.dev/valid-attachments")]
+    #[cfg_attr(test, schemars(skip))]
     valid_attachments: Option<Vec<ValidAttachment>>,
+    /// What some runtimes call the key before.
     #[serde(rename = "cni.dev/attachments")]
+    #[cfg_attr(test, schemars(skip))]
     attachments: Option<Vec<ValidAttachment>>,
+    /// Our own: a file to which the log is appended; absolute.
     #[serde(deserialize_with = "filled")]
     log_file: Option<String>,
+    /// Our own: how much is logged.
     #[serde(deserialize_with = "filled")]
+    #[cfg_attr(test, schemars(extend("enum" = ["off", "error", "warn", "info", "debug", "trace"])))]
     log_level: Option<String>,
+    /// Our own: the folder for records of attachments, absolute; `/var/lib/cni/causeway` without
+    /// it.
     #[serde(deserialize_with = "filled")]
     state_dir: Option<String>,
 }

@@ -267,6 +267,21 @@ impl Error {
         }
     }
 
+    /// Where in the configuration something is wrong, as a key's path, and what; `None` if the error
+    /// is about something else.
+    pub fn place(&self) -> Option<(String, String)> {
+        match self {
+            Self::MissingKey { key, expected } => {
+                Some(((*key).to_owned(), format!("is missing; set it to {expected}")))
+            }
+            Self::Key { path, reason } => Some((path.clone(), reason.clone())),
+            Self::KeyName { path, problem } => Some((path.clone(), problem.to_string())),
+            Self::UnsupportedVersion { .. } => Some(("cniVersion".to_owned(), self.to_string())),
+            Self::Spoken { error, .. } => error.place(),
+            _ => None,
+        }
+    }
+
     /// The error as the runtime is to see it. `cniVersion` is filled only if it was known.
     pub fn to_cni(&self) -> CniError {
         if let Self::Spoken { version, error } = self {

@@ -61,12 +61,15 @@ pub struct IpConfig {
 
 /// One route of a result or of an `ipam` section.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Route {
-    /// The destination.
+    /// The destination, such as `0.0.0.0/0`.
     #[serde(deserialize_with = "cidr")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub dst: IpNetwork,
     /// The next hop; without one the gateway of the same family's address is used.
     #[serde(default, deserialize_with = "optional_ip", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub gw: Option<IpAddr>,
     /// Bytes; the path's MTU.
     #[serde(default, deserialize_with = "nonzero", skip_serializing_if = "Option::is_none")]
@@ -87,6 +90,7 @@ pub struct Route {
 
 /// Name resolution settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Dns {
     /// Servers in order of priority.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

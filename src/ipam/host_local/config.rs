@@ -18,40 +18,64 @@ use crate::protocol::version::Version;
 /// `ipam`, as far as host-local reads it. `rangeStart`, `rangeEnd` and `gateway` beside it count
 /// only together with `subnet`, as in the reference plugin.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
 pub struct Keys {
+    /// A range by itself, before those of `ranges`: the subnet to lease from, such as
+    /// `10.1.0.0/16`.
     #[serde(deserialize_with = "optional_cidr")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     subnet: Option<IpNetwork>,
+    /// The first address to lease; the subnet's second without it.
     #[serde(deserialize_with = "optional_ip")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     range_start: Option<IpAddr>,
+    /// The last address to lease; without it the subnet's last, of IPv4 the last but one.
     #[serde(deserialize_with = "optional_ip")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     range_end: Option<IpAddr>,
+    /// The gateway, which is never leased; the subnet's second address without it.
     #[serde(deserialize_with = "optional_ip")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     gateway: Option<IpAddr>,
+    /// Our own: what is never leased: addresses, subnets, or spans such as `10.1.0.5-10.1.0.9`.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     exclude: Vec<Exclusion>,
+    /// Sets of ranges; an attachment gets one address of each set.
     ranges: Vec<Vec<RangeKeys>>,
-    /// `routes`: routes for the container.
+    /// Routes for the container.
     pub routes: Vec<Route>,
-    /// `dataDir`.
+    /// Where leases are kept, in a folder for each network; `/var/lib/cni/networks` without it.
     #[serde(deserialize_with = "filled")]
     pub data_dir: Option<String>,
-    /// `resolvConf`.
+    /// A file such as `/etc/resolv.conf`, whose contents become the result's `dns`.
     #[serde(deserialize_with = "filled")]
     pub resolv_conf: Option<String>,
 }
 
 /// One range as it is written.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
-struct RangeKeys {
+pub struct RangeKeys {
+    /// The subnet to lease from, such as `10.1.0.0/16`; its prefix length goes with every address.
     #[serde(deserialize_with = "optional_cidr")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     subnet: Option<IpNetwork>,
+    /// The first address to lease; the subnet's second without it.
     #[serde(deserialize_with = "optional_ip")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     range_start: Option<IpAddr>,
+    /// The last address to lease; without it the subnet's last, of IPv4 the last but one.
     #[serde(deserialize_with = "optional_ip")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     range_end: Option<IpAddr>,
+    /// The gateway, which is never leased; the subnet's second address without it.
     #[serde(deserialize_with = "optional_ip")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     gateway: Option<IpAddr>,
+    /// Our own: what is never leased: addresses, subnets, or spans such as `10.1.0.5-10.1.0.9`.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
     exclude: Vec<Exclusion>,
 }
 

@@ -14,6 +14,7 @@ mod holder;
 mod index;
 mod last_reserved;
 mod leasing;
+mod listing;
 mod problem;
 mod range;
 mod rebuild;
@@ -30,15 +31,17 @@ use crate::protocol::request::{Request, Verb};
 use crate::protocol::result::{Dns, IpConfig, Route};
 use crate::protocol::version::Version;
 
+pub use config::Keys;
 pub use error::{Error, Hindrance, Problem};
 pub use holder::Holder;
 pub use leasing::Released;
+pub use listing::{HeldBy, StoredLease, give_back, stored};
+pub use range::{Range, RangeSet, Span, number};
 
 use directory::Directory;
 use index::Entry;
 use last_reserved::LastReserved;
 use leasing::{Leasing, exhausted, refuse_barred, release, release_where, taken, trusted_entries};
-use range::RangeSet;
 use search::Search;
 
 /// Where leases are kept unless `dataDir` names another place.
@@ -153,6 +156,11 @@ impl HostLocal {
     /// Where the leases of the network are.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// The ranges that it leases from, one set for each address of an attachment.
+    pub fn sets(&self) -> &[RangeSet] {
+        &self.sets
     }
 
     /// Leases one address of each range set, or none at all. When a set is full, `abandoned` is

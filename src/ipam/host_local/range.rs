@@ -93,6 +93,21 @@ impl Range {
         (allowed <= self.span.last).then_some(allowed)
     }
 
+    /// The first number after `from` that may not be handed out, if any; for `from` that may.
+    pub fn next_barred(&self, from: u128) -> Option<u128> {
+        let next = self.barred.partition_point(|span| span.last < from);
+        self.barred.get(next).map(|span| span.first)
+    }
+
+    /// How many addresses may be handed out.
+    pub fn allowed(&self) -> u128 {
+        let barred = self.barred.iter().map(|span| {
+            let (first, last) = (span.first.max(self.span.first), span.last.min(self.span.last));
+            (last - first).saturating_add(1)
+        });
+        self.size().saturating_sub(barred.fold(0, u128::saturating_add))
+    }
+
     /// Whether the two have an address in common.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.is_of_family(other.gateway) && self.span.overlaps(other.span)
@@ -216,6 +231,15 @@ mod tests {
         assert_eq!(allowed(&range), ["10.1.0.11", "10.1.0.16", "10.1.0.17"]);
         assert!(range.is_barred(number(ip("10.1.0.12"))));
         assert!(!range.is_barred(number(ip("10.1.0.16"))));
+    }
+
+    #[test]
+    fn what_may_be_handed_out_is_counted() {
+        let mut range = range("10.1.0.0/24", "10.1.0.10", "10.1.0.20");
+        assert_eq!(range.allowed(), 11);
+        range.bar([span("10.1.0.1", "10.1.0.12"), span("10.1.0.18", "10.1.0.99")]);
+        assert_eq!(range.allowed(), 5);
+        assert_eq!(range.next_barred(number(ip("10.1.0.13"))), Some(number(ip("10.1.0.18"))));
     }
 
     #[test]

@@ -4,8 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket,
-    sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, send, setsockopt, socket, sockopt,
 };
 
 use super::error::Error;
@@ -65,7 +64,7 @@ impl Socket {
         Ok(Self {
             socket,
             messages: Messages::default(),
-            answer: vec![0; ANSWER],
+            answer: Vec::with_capacity(ANSWER),
             send_buffer: SEND_DEFAULT,
         })
     }
@@ -94,10 +93,8 @@ impl Socket {
     /// Reads one datagram of answers. Never waits: answers are there once [`Self::send`] is back.
     pub(super) fn receive(&mut self) -> Result<Received<'_>, Error> {
         loop {
-            match recv(self.socket.as_raw_fd(), &mut self.answer, MsgFlags::MSG_DONTWAIT) {
-                Ok(length) => {
-                    return Ok(Received::Answers(self.answer.get(..length).unwrap_or_default()));
-                }
+            match raw::receive(self.socket.as_fd(), &mut self.answer, MsgFlags::MSG_DONTWAIT) {
+                Ok(()) => return Ok(Received::Answers(&self.answer)),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return Ok(Received::Nothing),
                 Err(Errno::ENOBUFS) => return Ok(Received::Overflow),

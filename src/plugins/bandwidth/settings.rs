@@ -18,13 +18,22 @@ const FASTEST: u64 = 1_374_389_534_400;
 
 /// The keys as they stand in the configuration itself.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
-struct Keys {
+pub struct Keys {
+    /// Bits per second to the container; 0 is no limit.
+    #[cfg_attr(test, schemars(range(min = 0, max = FASTEST)))]
     ingress_rate: Option<u64>,
+    /// Bits that may go to it at once after a time of silence.
     ingress_burst: Option<u64>,
+    /// Bits per second from the container; 0 is no limit.
+    #[cfg_attr(test, schemars(range(min = 0, max = FASTEST)))]
     egress_rate: Option<u64>,
+    /// Bits that may come from it at once.
     egress_burst: Option<u64>,
+    /// Only traffic with these networks is limited.
     shaped_subnets: Option<Vec<String>>,
+    /// Traffic with these networks is not limited.
     unshaped_subnets: Option<Vec<String>>,
 }
 

@@ -27,6 +27,9 @@ use crate::plugins::{Error, Plan};
 use crate::protocol::request::Request;
 use crate::protocol::result::{AddResult, Interface, IpConfig, Route};
 
+/// `RT_TABLE_MAIN`.
+const MAIN: u32 = 254;
+
 pub(super) fn plan(
     settings: &Settings,
     request: &Request,
@@ -97,8 +100,17 @@ fn gateways(settings: &Settings, lease: &Leased) -> Result<(Vec<IpConfig>, Vec<R
     let mut ips = lease.ips.clone();
     let mut routes = lease.routes.clone();
     for v6 in [false, true] {
+        // One without a gateway of its own takes the one that ours would. The reference plugin adds
+        // both, of which the kernel refuses the second.
+        let same_as_ours = |route: &Route| {
+            route.gw.is_none()
+                && route.table.is_none_or(|table| table == MAIN)
+                && route.priority.is_none_or(|priority| priority == 0)
+        };
         let mut default_found = routes.iter().any(|route| {
-            route.gw.is_some() && route.dst.prefix() == 0 && route.dst.is_ipv6() == v6
+            route.dst.prefix() == 0
+                && route.dst.is_ipv6() == v6
+                && (route.gw.is_some() || same_as_ours(route))
         });
         for ip in ips.iter_mut().filter(|ip| ip.address.is_ipv6() == v6) {
             ip.interface = Some(2);

@@ -33,33 +33,65 @@ pub const KEYS: &[&str] = &[
 
 /// The keys as they stand in the JSON.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
-struct Keys {
+pub struct Keys {
+    /// The bridge's name, `cni0` without it. It is made if it is not there.
     bridge: Option<String>,
+    /// The bridge gets the gateway's address, and the host forwards.
     is_gateway: bool,
+    /// As `isGateway`, and the container gets a default route through the bridge.
     is_default_gateway: bool,
+    /// An address of another subnet that the bridge has is replaced; without it that is an error.
     force_address: bool,
+    /// What the container sends to outside its subnet leaves with the host's address.
     ip_masq: bool,
+    /// Who masquerades; `nftables` without it.
+    #[cfg_attr(test, schemars(extend("enum" = Backend::NAMES)))]
     ip_masq_backend: Option<String>,
+    /// Bytes, of both ends of the pair, 68 to 65535; 0 leaves the kernel's choice. At least 1280
+    /// with IPv6 addresses.
+    #[cfg_attr(test, schemars(range(min = 0, max = *MTU.end())))]
     mtu: u32,
+    /// The bridge sends frames back through the port that they came by, so that a container reaches
+    /// itself through the host.
     hairpin_mode: bool,
+    /// The bridge takes every frame. Not together with `hairpinMode`.
     promisc_mode: bool,
+    /// The container's VLAN, 1 to 4094, without tags; 0 for none. The bridge then filters VLANs.
+    #[cfg_attr(test, schemars(range(min = 0, max = 4094)))]
     vlan: i64,
+    /// VLANs that the container's interface carries with tags.
     vlan_trunk: Option<Vec<Trunk>>,
+    /// With `vlan` or `vlanTrunk`: the port keeps the bridge's default VLAN, too.
     preserve_default_vlan: bool,
+    /// Frames from the container with another source address than its own are dropped.
     macspoofchk: bool,
+    /// The container tries IPv6 addresses out on the network (duplicate address detection), and ADD
+    /// waits for it.
     enabledad: bool,
+    /// The container's interface stays down. Not together with `ipam`.
     disable_container_interface: bool,
+    /// The container reaches the bridge itself and ports that are not isolated, but no other
+    /// isolated port.
     port_isolation: bool,
 }
 
+/// VLANs of a trunk: a single one, or a span.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
-struct Trunk {
+pub struct Trunk {
+    /// The first VLAN of a span.
     #[serde(rename = "minID")]
+    #[cfg_attr(test, schemars(range(min = 1, max = 4094)))]
     min: Option<i64>,
+    /// The last VLAN of a span.
     #[serde(rename = "maxID")]
+    #[cfg_attr(test, schemars(range(min = 1, max = 4094)))]
     max: Option<i64>,
+    /// A single VLAN.
+    #[cfg_attr(test, schemars(range(min = 1, max = 4094)))]
     id: Option<i64>,
 }
 

@@ -28,11 +28,20 @@ const TAKEN: [&str; 11] = [
 
 /// The keys as they stand in the JSON.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
-struct Keys {
+pub struct Keys {
+    /// Who lets packets through; see below for what is chosen without it.
+    #[cfg_attr(test, schemars(extend("enum" = Backend::ALL.map(|(name, _)| name))))]
     backend: String,
+    /// The operator's chain, for backend iptables; `CNI-ADMIN` without it.
     iptables_admin_chain_name: String,
+    /// The zone, for backend firewalld; `trusted` without it.
     firewalld_zone: String,
+    /// From where pods can be reached. `open` (the default): from everywhere. `same-bridge`: not
+    /// from other bridges under a policy. `isolated`: neither from those nor from other pods on the
+    /// same bridge.
+    #[cfg_attr(test, schemars(extend("enum" = Ingress::ALL.map(|(name, _)| name))))]
     ingress_policy: String,
 }
 

@@ -4,7 +4,7 @@ mod lookup;
 mod planning;
 #[cfg(test)]
 mod planning_tests;
-mod settings;
+pub mod settings;
 
 use crate::engine::resource::Kind as _;
 use crate::engine::resource::host_device::HostDevice;

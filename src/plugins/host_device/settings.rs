@@ -20,14 +20,20 @@ const DEVICES: &str = "/sys/devices/";
 
 /// The keys as they stand in the JSON.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
-struct Keys {
+pub struct Keys {
+    /// The device's name, or one of its other names (`ip link property`).
     #[serde(deserialize_with = "filled")]
     device: Option<String>,
+    /// Its hardware address, of 6, 8 or 20 bytes. Of several links with it the one with the lowest
+    /// index.
     #[serde(deserialize_with = "filled")]
     hwaddr: Option<String>,
+    /// The folder of the device behind it, below `/sys/devices/`.
     #[serde(deserialize_with = "filled")]
     kernelpath: Option<String>,
+    /// The PCI address of the device behind it, such as `0000:03:00.0`.
     #[serde(rename = "pciBusID", deserialize_with = "filled")]
     pci_bus_id: Option<String>,
 }

@@ -10,11 +10,20 @@ use crate::protocol::request::Request;
 
 /// The keys as they stand in the JSON.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
-struct Keys {
+pub struct Keys {
+    /// The link that the interface is made on. Without it, the one interface that prevResult lists
+    /// or, without prevResult, the one that the default route leads through.
     master: Option<String>,
+    /// `l2` (the default): frames pass as through a switch. `l3`: packets pass as through a router;
+    /// broadcast and multicast do not. `l3s`: as `l3`, through the host's netfilter.
+    #[cfg_attr(test, schemars(extend("enum" = Ipvlan::ALL.map(|mode| mode.as_str()))))]
     mode: Option<String>,
+    /// Bytes, not more than the master's; 0 or nothing for the master's.
+    #[cfg_attr(test, schemars(range(min = 0, max = *container_link::MTU.end())))]
     mtu: i64,
+    /// The master is in the container, not on the host.
     link_in_container: bool,
 }
 

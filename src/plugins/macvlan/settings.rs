@@ -11,13 +11,27 @@ use crate::protocol::request::Request;
 
 /// The keys as they stand in the JSON.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
-struct Keys {
+pub struct Keys {
+    /// The link that the interface is made on. Without it, the one that the default route leads
+    /// through: of the main table, of IPv4 before IPv6, with the lowest metric.
     master: Option<String>,
+    /// `bridge` (the default): macvlans of one master reach each other directly. `private`: they do
+    /// not. `vepa`: by way of the switch outside. `passthru`: one macvlan has the master for
+    /// itself, with its hardware address.
+    #[cfg_attr(test, schemars(extend("enum" = Macvlan::ALL.map(|mode| mode.as_str()))))]
     mode: Option<String>,
+    /// Bytes, not more than the master's; 0 or nothing for the master's.
+    #[cfg_attr(test, schemars(range(min = 0, max = *container_link::MTU.end())))]
     mtu: i64,
+    /// The hardware address. The capability `mac`, then CNI_ARGS `MAC`, then `args.cni.mac` win
+    /// over it.
     mac: Option<String>,
+    /// The master is in the container, not on the host.
     link_in_container: bool,
+    /// Broadcast frames that may wait to be copied to all macvlans of the master; 0 or nothing for
+    /// the kernel's 1000. Linux 5.11 and later.
     bcqueuelen: u32,
 }
 

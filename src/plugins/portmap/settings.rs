@@ -27,15 +27,29 @@ const LONGEST_CHAIN: usize = 28;
 /// The bit of the packet mark by which the reference plugin tells what to masquerade.
 const MARK_BIT: u8 = 13;
 
+/// The keys as they stand in the JSON.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
-struct Keys {
+pub struct Keys {
+    /// Who forwards; `nftables` without it, unless another key is for iptables alone.
+    #[cfg_attr(test, schemars(extend("enum" = ["nftables", "iptables"])))]
     backend: Option<String>,
+    /// Whether connections are masqueraded that the container would answer past the host; `true`
+    /// without it.
     snat: Option<bool>,
+    /// With `snat`: whether all connections are masqueraded; the container sees the host's address
+    /// only.
     masq_all: bool,
+    /// iptables: the bit of the packet mark that says what to masquerade; 13 without it.
+    #[cfg_attr(test, schemars(range(min = 0, max = 31)))]
     mark_masq_bit: Option<i64>,
+    /// iptables: the operator's own chain that sets the mark, such as `KUBE-MARK-MASQ`; it must be
+    /// there. `CNI-HOSTPORT-SETMARK` without it.
     external_set_mark_chain: Option<String>,
+    /// What else an IPv4 packet must be like, in the backend's language.
     conditions_v4: Option<Vec<String>>,
+    /// What else an IPv6 packet must be like, in the backend's language.
     conditions_v6: Option<Vec<String>>,
 }
 

@@ -11,25 +11,44 @@ use crate::protocol::request::{Request, Verb};
 
 /// The keys as they stand in the JSON.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
-struct Keys {
+pub struct Keys {
+    /// What the container sends to outside its subnet leaves with the host's address.
     ip_masq: bool,
+    /// Who masquerades; `nftables` without it.
+    #[cfg_attr(test, schemars(extend("enum" = Backend::NAMES)))]
     ip_masq_backend: Option<String>,
+    /// Bytes, of both ends, 68 to 65535; 0 leaves the kernel's choice. At least 1280 with IPv6
+    /// addresses.
+    #[cfg_attr(test, schemars(range(min = 0, max = *MTU.end())))]
     mtu: u32,
+    /// Our own: what the pair is made of. For `ptp` `veth` is the default, for `netkit` there is no
+    /// other.
     #[serde(deserialize_with = "filled")]
+    #[cfg_attr(test, schemars(extend("enum" = ["veth", "netkit"])))]
     link_type: Option<String>,
 }
 
 /// The keys that count for netkit alone. To the reference plugin's configurations they mean nothing,
 /// so that they are not even read for a veth pair.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
-struct NetkitKeys {
+pub struct NetkitKeys {
+    /// `l3` (the default): IP packets alone, no hardware addresses, no ARP. `l2`: whole Ethernet
+    /// frames.
     #[serde(deserialize_with = "filled")]
+    #[cfg_attr(test, schemars(extend("enum" = ["l2", "l3"])))]
     mode: Option<String>,
+    /// What becomes of packets to the container that no BPF program decides about; `forward`
+    /// without it.
     #[serde(deserialize_with = "filled")]
+    #[cfg_attr(test, schemars(extend("enum" = ["forward", "blackhole"])))]
     policy: Option<String>,
+    /// The same for packets from the container.
     #[serde(deserialize_with = "filled")]
+    #[cfg_attr(test, schemars(extend("enum" = ["forward", "blackhole"])))]
     peer_policy: Option<String>,
 }
 

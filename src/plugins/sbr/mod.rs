@@ -4,7 +4,7 @@
 mod planning;
 #[cfg(test)]
 mod planning_tests;
-mod settings;
+pub mod settings;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

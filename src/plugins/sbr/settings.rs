@@ -10,10 +10,16 @@ use crate::protocol::request::Request;
 
 /// The keys as they stand in the JSON.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
-struct Keys {
+pub struct Keys {
+    /// The table for every address, whose routes are somebody else's business: only rules are made.
+    #[cfg_attr(test, schemars(range(min = 1, max = u32::MAX)))]
     table: Option<i64>,
+    /// The next hop of the default routes, at most one of each family, instead of what prevResult
+    /// tells.
     gateways: Vec<String>,
+    /// The main table keeps a route to each address's subnet, with the address as source.
     add_source_hints: bool,
 }
 

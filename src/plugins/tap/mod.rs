@@ -3,7 +3,7 @@
 mod planning;
 #[cfg(test)]
 mod planning_tests;
-mod settings;
+pub mod settings;
 
 use crate::engine::resource::pod_link::PodLink;
 use crate::engine::{Node, Owner, Resource};

@@ -20,16 +20,28 @@ pub const IPV6_MTU: u32 = 1280;
 
 /// The keys as they stand in the JSON.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
-struct Keys {
+pub struct Keys {
+    /// Several queues; a program must open the device in the same way.
     multi_queue: bool,
+    /// Bytes, 68 to 65521; 0 leaves it to the kernel (1500).
+    #[cfg_attr(test, schemars(range(min = 0, max = *MTU.end())))]
     mtu: i64,
+    /// The hardware address of the container's end. The capability `mac`, then CNI_ARGS `MAC`, win
+    /// over it.
     #[serde(deserialize_with = "filled")]
     mac: Option<String>,
+    /// The user who may open the device without privileges.
+    #[cfg_attr(test, schemars(range(max = u32::MAX - 1)))]
     owner: Option<u32>,
+    /// The group whose members may.
+    #[cfg_attr(test, schemars(range(max = u32::MAX - 1)))]
     group: Option<u32>,
+    /// The SELinux label that the device gets.
     #[serde(deserialize_with = "filled")]
     selinux_context: Option<String>,
+    /// A bridge **in the container** that the device becomes a port of.
     #[serde(deserialize_with = "filled")]
     bridge: Option<String>,
 }

@@ -5,7 +5,7 @@ mod key;
 mod planning;
 #[cfg(test)]
 mod planning_tests;
-mod settings;
+pub mod settings;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -21,15 +21,26 @@ const MTU: std::ops::RangeInclusive<i64> = 68..=65536;
 
 /// The keys that stand both in the configuration and in `args.cni`, where they win.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
-struct Keys {
+pub struct Keys {
+    /// Sysctls below `net`, in the container's namespace. Dots and slashes both separate; the first
+    /// `IFNAME` in a name stands for CNI_IFNAME.
     sysctl: BTreeMap<String, String>,
+    /// The interface's hardware address. CNI_ARGS `MAC`, then the capability `mac`, then
+    /// `args.cni.mac` win over it.
     mac: Option<String>,
+    /// `true` turns promiscuous mode on.
     promisc: Option<bool>,
+    /// Bytes, 68 to 65536; 0 leaves it as it is.
+    #[cfg_attr(test, schemars(range(min = 0, max = *MTU.end())))]
     mtu: Option<i64>,
+    /// Whether every multicast packet is taken.
     allmulti: Option<bool>,
+    /// The length of the transmit queue, in packets.
+    #[cfg_attr(test, schemars(range(min = 0, max = u32::MAX)))]
     tx_q_len: Option<i64>,
-    /// Only in the configuration.
+    /// Where backup files are kept; `/run/cni/tuning` without it. Only in the configuration.
     data_dir: Option<String>,
 }
 

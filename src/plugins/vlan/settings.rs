@@ -10,11 +10,18 @@ use crate::protocol::request::Request;
 
 /// The keys as they stand in the JSON.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default, rename_all = "camelCase")]
-struct Keys {
+pub struct Keys {
+    /// The link that carries the VLAN; required.
     master: Option<String>,
+    /// The VLAN ID, 1 to 4094; required.
+    #[cfg_attr(test, schemars(range(min = 1, max = 4094)))]
     vlan_id: Option<i64>,
+    /// Bytes, not more than the master's; 0 or nothing for the master's.
+    #[cfg_attr(test, schemars(range(min = 0, max = *container_link::MTU.end())))]
     mtu: i64,
+    /// The master is in the container, not on the host.
     link_in_container: bool,
 }
 

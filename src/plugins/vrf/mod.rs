@@ -3,7 +3,7 @@
 mod planning;
 #[cfg(test)]
 mod planning_tests;
-mod settings;
+pub mod settings;
 
 use crate::engine::resource::{vrf::Vrf, vrf_port::Before, vrf_port::VrfPort};
 use crate::engine::{Node, Owner, Resource};

@@ -15,9 +15,13 @@ pub const KERNEL_TABLES: std::ops::RangeInclusive<u32> = 253..=255;
 
 /// The keys as they stand in the JSON.
 #[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
-struct Keys {
+pub struct Keys {
+    /// The VRF; required. One that is there is used; else it is made.
     vrfname: String,
+    /// Its routing table, not 253 to 255; 0 or absent: that of the VRF that is there or, for a new
+    /// one, the lowest free one.
     table: u32,
 }
 

@@ -1,0 +1,250 @@
+//! Reading all that tells of attachments.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::engine::journal::{self, Record};
+use crate::ipam::host_local::{self, RangeSet, StoredLease};
+use crate::kernel;
+use crate::kernel::link::{self, Link};
+use crate::kernel::netlink::RouteSocket;
+use crate::kernel::netns::{self, Namespace};
+use crate::libcni::cache::RESULT_DIRS;
+use crate::libcni::{self, CONF_DIR, Cached, ConfDir, ConfError, NetworkList, cache};
+use crate::protocol::config::{NetworkConfig, member};
+use crate::protocol::request::Request;
+
+use super::attachment::Life;
+
+/// The type of the address source whose leases are looked at.
+const HOST_LOCAL: &str = "host-local";
+
+/// What can keep the node from being read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder of configurations cannot be read.
+    #[error(transparent)]
+    Conf(#[from] ConfError),
+    /// The records cannot be read.
+    #[error(transparent)]
+    Records(#[from] crate::engine::Error),
+    /// The cached results cannot be read.
+    #[error(transparent)]
+    Results(#[from] libcni::Error),
+    /// The leases cannot be read.
+    #[error(transparent)]
+    Leases(#[from] host_local::Error),
+    /// The folder of leases cannot be listed.
+    #[error("{}: cannot list the folder of leases: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The kernel cannot be asked for links.
+    #[error(transparent)]
+    Kernel(#[from] kernel::Error),
+}
+
+/// Where to read.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// Folders of causeway's records.
+    pub state: Vec<PathBuf>,
+    /// Folders of cached results.
+    pub results: Vec<PathBuf>,
+    /// Folders with a folder of leases for each network.
+    pub leases: Vec<PathBuf>,
+    /// The configuration lists of the node, and what of them could not be loaded.
+    pub networks: Vec<NetworkList>,
+    /// What of the configurations could not be loaded, in words.
+    pub problems: Vec<String>,
+}
+
+impl Places {
+    /// The places of a node: the usual ones, and those that `stateDir` and `dataDir` of its
+    /// configurations name. `conf_dir` is the folder of these, by default /etc/cni/net.d.
+    ///
+    /// # Errors
+    /// When that folder is there and cannot be read.
+    pub fn of_node(conf_dir: Option<&Path>) -> Result<Self, Error> {
+        let conf = ConfDir::load(conf_dir.unwrap_or(Path::new(CONF_DIR)))?;
+        let mut places = Self {
+            state: vec![journal::STATE_DIR.into()],
+            results: RESULT_DIRS.iter().map(PathBuf::from).collect(),
+            leases: vec![host_local::DATA_DIR.into()],
+            problems: conf.broken.iter().map(ToString::to_string).collect(),
+            networks: conf.lists,
+        };
+        for list in &places.networks {
+            for plugin in &list.plugins {
+                let fused = plugin.config.get("plugins").and_then(serde_json::Value::as_array);
+                let entries = fused.into_iter().flatten().filter_map(serde_json::Value::as_object);
+                for config in entries.chain([&plugin.config]) {
+                    let text = |map: &serde_json::Map<String, serde_json::Value>, key: &str| {
+                        let value = map.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
+                        Some(PathBuf::from(value?.1.as_str().filter(|text| text.starts_with('/'))?))
+                    };
+                    places.state.extend(text(config, "stateDir"));
+                    let ipam = config.get("ipam").and_then(serde_json::Value::as_object);
+                    places.leases.extend(ipam.and_then(|ipam| text(ipam, "dataDir")));
+                }
+            }
+        }
+        for folders in [&mut places.state, &mut places.leases] {
+            let mut seen = BTreeSet::new();
+            folders.retain(|folder| seen.insert(folder.clone()));
+        }
+        Ok(places)
+    }
+}
+
+/// The leases of one network.
+#[derive(Debug, Clone)]
+pub struct LeaseFolder {
+    /// The network's name.
+    pub network: String,
+    /// The folder.
+    pub path: PathBuf,
+    /// The leases, by address.
+    pub leases: Vec<StoredLease>,
+    /// The ranges that the node's configuration has for the network; empty when it has none.
+    pub sets: Vec<RangeSet>,
+}
+
+/// All that was read.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// causeway's records.
+    pub records: Vec<Record>,
+    /// Cached results.
+    pub cached: Vec<Cached>,
+    /// Leases.
+    pub leases: Vec<LeaseFolder>,
+    /// The host's links.
+    pub links: Vec<Link>,
+    /// Whether the namespaces that records and results name are there.
+    pub namespaces: HashMap<PathBuf, Life>,
+    /// What could not be read or understood, in words with its path.
+    pub problems: Vec<String>,
+}
+
+impl Sources {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`Error`] when a folder is there and cannot be read.
+    pub fn read(places: &Places) -> Result<Self, Error> {
+        let mut sources = Self { problems: places.problems.clone(), ..Self::default() };
+        for state in &places.state {
+            let (records, others) = journal::all(state)?;
+            sources.records.extend(records);
+            sources.problems.extend(
+                others.into_iter().map(|(path, why)| {
+                    format!("{}: is no record of causeway: {why}", path.display())
+                }),
+            );
+        }
+        for results in &places.results {
+            let (cached, broken) = cache::list(results)?;
+            sources.cached.extend(cached);
+            sources.problems.extend(broken.iter().map(ToString::to_string));
+        }
+        sources.read_leases(places)?;
+        Ok(sources)
+    }
+
+    fn read_leases(&mut self, places: &Places) -> Result<(), Error> {
+        let mut configured: HashMap<PathBuf, Vec<RangeSet>> = HashMap::new();
+        for list in &places.networks {
+            match ranges_of(list) {
+                Ok(found) => configured.extend(found),
+                Err(why) => self.problems.push(format!("{}: {why}", list.path.display())),
+            }
+        }
+        for folder in &places.leases {
+            for network in networks_in(folder)? {
+                let path = folder.join(&network);
+                let leases = host_local::stored(&path)?;
+                let sets = configured.remove(&path).unwrap_or_default();
+                self.leases.push(LeaseFolder { network, path, leases, sets });
+            }
+        }
+        // Networks of which nothing was leased yet.
+        for (path, sets) in configured {
+            let network = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.leases.push(LeaseFolder { network, path, leases: Vec::new(), sets });
+        }
+        self.leases
+            .sort_by(|one, other| (&one.network, &one.path).cmp(&(&other.network, &other.path)));
+        Ok(())
+    }
+
+    /// Asks the kernel for the host's links, and looks whether namespaces are there.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`].
+    pub fn look_at_node(&mut self) -> Result<(), Error> {
+        self.links = link::list(&mut RouteSocket::open()?)?;
+        let of_records = self.records.iter().filter_map(|record| record.netns.as_ref());
+        let of_results = self.cached.iter().filter_map(|cached| cached.netns.as_ref());
+        let paths: BTreeSet<&PathBuf> = of_records.chain(of_results).collect();
+        self.namespaces = paths.into_iter().map(|path| (path.clone(), life_of(path))).collect();
+        Ok(())
+    }
+}
+
+fn life_of(path: &Path) -> Life {
+    match Namespace::open(path) {
+        Ok(namespace) => Life::Alive(namespace.inode()),
+        Err(netns::Error::Gone { .. } | netns::Error::NotANamespace { .. }) => Life::Gone,
+        Err(_) => Life::Unknown,
+    }
+}
+
+/// The folders of leases of a list's host-local sections, with their ranges; ranges that only the
+/// runtime names are not known.
+fn ranges_of(list: &NetworkList) -> Result<Vec<(PathBuf, Vec<RangeSet>)>, String> {
+    let mut found = Vec::new();
+    for plugin in list.all_plugins() {
+        let value = serde_json::Value::Object(plugin.clone());
+        let ipam = member(&value, "ipam").and_then(|ipam| member(ipam, "type"));
+        if ipam.and_then(serde_json::Value::as_str) != Some(HOST_LOCAL) {
+            continue;
+        }
+        let mut config = plugin.clone();
+        config.insert("name".to_owned(), list.name.as_str().into());
+        config.insert("cniVersion".to_owned(), list.cni_version.as_str().into());
+        let bytes = serde_json::Value::Object(config).to_string().into_bytes();
+        let config = NetworkConfig::read(bytes).map_err(|error| error.to_string())?;
+        let source = host_local::HostLocal::of(&Request::of_configuration(config));
+        match source {
+            Ok(source) => found.push((source.directory().to_owned(), source.sets().to_vec())),
+            // The runtime gives them with each call.
+            Err(host_local::Error::NoRanges) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    Ok(found)
+}
+
+fn networks_in(folder: &Path) -> Result<Vec<String>, Error> {
+    let failed = |source| Error::Folder { path: folder.to_owned(), source };
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(failed)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if let (true, Some(name)) = (is_folder, entry.file_name().to_str()) {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
