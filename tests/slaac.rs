@@ -20,6 +20,8 @@ const MACVLAN: Plugin = Plugin::Causeway("macvlan");
 
 /// Gives a machine the router's addresses on its link, and starts the router.
 fn router(other: &Pod<'_>, says: Advertisement) -> Router {
+    // The host's own card is on that wire, too.
+    other.host.run("sysctl -qw net.ipv6.conf.up0.accept_ra=0");
     for address in ["fe80::1/64", "fd00:77::1/64"] {
         other.run(&format!("ip addr add {address} dev wire0 nodad"));
     }
