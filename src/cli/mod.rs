@@ -1,10 +1,18 @@
 //! What people run; see `causeway --help`.
 
+pub mod attach;
 pub mod dhcp;
+pub mod error;
+pub mod explain;
 pub mod fuse;
+pub mod leases;
 pub mod lint;
+pub mod list;
 pub mod netns;
+pub mod network;
+pub mod output;
 pub mod schema;
+pub mod show;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -23,24 +31,43 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
+  causeway attach pods new         try a network in a new namespace
+  causeway list                    what is attached on this node
+  causeway show 0f3c               everything that a container's attachment owns, looked at
   causeway netns add blue          make a network namespace, as `ip netns` does
   causeway netns exec blue ip a    run a command inside
   causeway fuse 10-net.conflist    have one process run the whole list
-
-What an ADD would do, without doing it (configuration on stdin):
-  CNI_COMMAND=ADD CNI_CONTAINERID=try CNI_NETNS=/run/netns/blue CNI_IFNAME=eth0 \\
-    causeway --explain <net.json";
+  causeway lint                    check the node's configurations
+  causeway explain 10-net.conflist what an ADD would do, without doing it";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make, list, enter and delete network namespaces.
     Netns(netns::Netns),
+    /// Attach a namespace to a network, with any configuration and plugins
+    Attach(attach::Attach),
+    /// Ask the plugins whether an attachment is as it should be
+    Check(attach::Check),
+    /// Detach a namespace from a network
+    Detach(attach::Detach),
+    /// Remove what is left of attachments that are gone
+    Gc(network::Gc),
+    /// Ask the plugins of a network whether they can attach
+    Status(network::Status),
+    /// List the attachments of this node
+    List(list::List),
+    /// Show what an attachment owns, and whether it is as it should be
+    Show(show::Show),
+    /// Show the addresses that host-local has leased, and give back those that nobody holds
+    Leases(leases::Leases),
     /// Put all plugins of a configuration list into one, which runs them in one process
     Fuse(fuse::Fuse),
     /// Give every plugin of a fused configuration list its own entry again
     Unfuse(fuse::Fuse),
     /// Get addresses from DHCP servers for the plugin dhcp
     Dhcp(dhcp::Dhcp),
+    /// Show what an ADD would do, and what of the kernel it needs; nothing is changed
+    Explain(explain::Explain),
     /// Check configuration files as a runtime would load them, against each other and the node
     Lint(lint::Lint),
     /// Print the JSON Schema of configurations, for editors and checkers
@@ -65,9 +92,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let done = match arguments.command {
         Command::Netns(netns) => netns.run().map_err(|error| error.to_string()),
+        Command::Attach(attach) => attach.run().map_err(|error| error.to_string()),
+        Command::Check(check) => check.run().map_err(|error| error.to_string()),
+        Command::Detach(detach) => detach.run().map_err(|error| error.to_string()),
+        Command::Gc(gc) => gc.run().map_err(|error| error.to_string()),
+        Command::Status(status) => status.run().map_err(|error| error.to_string()),
+        Command::List(list) => list.run().map_err(|error| error.to_string()),
+        Command::Show(show) => show.run().map_err(|error| error.to_string()),
+        Command::Leases(leases) => leases.run().map_err(|error| error.to_string()),
         Command::Fuse(fuse) => fuse.fuse().map_err(|error| error.to_string()),
         Command::Unfuse(fuse) => fuse.unfuse().map_err(|error| error.to_string()),
         Command::Dhcp(dhcp) => dhcp.run().map_err(|error| error.to_string()),
+        Command::Explain(explain) => explain.run().map_err(|error| error.to_string()),
         Command::Lint(lint) => lint.run().map_err(|error| error.to_string()),
         Command::Schema(schema) => schema.run().map_err(|error| error.to_string()),
     };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha512};
 
+use crate::engine::Owner;
 use crate::protocol::names;
 
 use super::Error;
@@ -29,6 +30,15 @@ impl Attachment {
     pub fn args_text(&self) -> String {
         let pairs: Vec<_> = self.args.iter().map(|(key, value)| format!("{key}={value}")).collect();
         pairs.join(";")
+    }
+
+    /// The owner of what is made for it on a network.
+    pub fn owner(&self, network: &str) -> Owner {
+        Owner {
+            network: network.to_owned(),
+            container_id: self.container_id.clone(),
+            ifname: self.ifname.clone(),
+        }
     }
 
     /// Checks what becomes part of paths and variables.

@@ -261,17 +261,18 @@ pub fn write(results: &Path, cached: &Cached) -> Result<(), Error> {
     })
 }
 
-/// Forgets a result; none is fine.
+/// Forgets a result by the path of its file; none is fine.
 ///
 /// # Errors
 /// [`Error::Cache`].
-pub fn remove(results: &Path, owner: &Owner) -> Result<(), Error> {
-    let path = path_of(results, owner);
-    match fs::remove_file(&path) {
+pub fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => {
-            other.map_err(|source| Error::Cache { path, doing: "remove the cached result", source })
-        }
+        other => other.map_err(|source| Error::Cache {
+            path: path.to_owned(),
+            doing: "remove the cached result",
+            source,
+        }),
     }
 }
 

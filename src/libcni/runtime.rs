@@ -11,7 +11,6 @@ use serde_json::{Map, Value};
 
 use super::{Attachment, Cached, Error, NetworkList, Plugin, cache};
 use crate::delegate;
-use crate::engine::Owner;
 use crate::plugins;
 use crate::protocol::config::ValidAttachment;
 use crate::protocol::request::Verb;
@@ -182,12 +181,11 @@ impl Runtime {
             failures.extend(done.err());
         }
         if failures.is_empty() {
-            let owner = Owner {
-                network: list.name.clone(),
-                container_id: attachment.container_id.clone(),
-                ifname: attachment.ifname.clone(),
-            };
-            failures.extend(cache::remove(&self.results, &owner).err());
+            let path = cached.map(|one| one.path.clone()).unwrap_or_else(|| {
+                let owner = attachment.owner(&list.name);
+                cache::path_of(&self.results, &owner)
+            });
+            failures.extend(cache::remove(&path).err());
         }
         together(failures)
     }

@@ -19,6 +19,7 @@ pub mod limited;
 pub mod list;
 pub mod packets;
 pub mod patience;
+pub mod person;
 pub mod refusal;
 pub mod router;
 pub mod routing;
