@@ -50,7 +50,7 @@ pub struct Keys {
 /// A wrong value, or a plugin that cannot serve it, named.
 pub(super) fn wanted(step: &dyn Step) -> Result<Option<u16>, Error> {
     let value = &step.request().config.value;
-    if member(value, "slaac").is_none() {
+    if member(value, "slaac").is_none() && member(value, "slaacTimeout").is_none() {
         return Ok(None);
     }
     let keys: Keys = section(value, &[])?;
