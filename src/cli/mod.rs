@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod dhcp;
 pub mod error;
+pub mod explain;
 pub mod fuse;
 pub mod leases;
 pub mod lint;
@@ -36,10 +37,8 @@ Examples:
   causeway netns add blue          make a network namespace, as `ip netns` does
   causeway netns exec blue ip a    run a command inside
   causeway fuse 10-net.conflist    have one process run the whole list
-
-What an ADD would do, without doing it (configuration on stdin):
-  CNI_COMMAND=ADD CNI_CONTAINERID=try CNI_NETNS=/run/netns/blue CNI_IFNAME=eth0 \\
-    causeway --explain <net.json";
+  causeway lint                    check the node's configurations
+  causeway explain 10-net.conflist what an ADD would do, without doing it";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -67,6 +66,8 @@ enum Command {
     Unfuse(fuse::Fuse),
     /// Get addresses from DHCP servers for the plugin dhcp
     Dhcp(dhcp::Dhcp),
+    /// Show what an ADD would do, and what of the kernel it needs; nothing is changed
+    Explain(explain::Explain),
     /// Check configuration files as a runtime would load them, against each other and the node
     Lint(lint::Lint),
     /// Print the JSON Schema of configurations, for editors and checkers
@@ -102,6 +103,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Fuse(fuse) => fuse.fuse().map_err(|error| error.to_string()),
         Command::Unfuse(fuse) => fuse.unfuse().map_err(|error| error.to_string()),
         Command::Dhcp(dhcp) => dhcp.run().map_err(|error| error.to_string()),
+        Command::Explain(explain) => explain.run().map_err(|error| error.to_string()),
         Command::Lint(lint) => lint.run().map_err(|error| error.to_string()),
         Command::Schema(schema) => schema.run().map_err(|error| error.to_string()),
     };

@@ -10,6 +10,7 @@ pub mod attr;
 pub mod conntrack;
 pub mod dbus;
 pub mod error;
+pub mod features;
 pub mod filter_table;
 pub mod firewall;
 pub mod firewalld;

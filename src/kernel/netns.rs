@@ -21,12 +21,13 @@ mod living;
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, setns};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
 use super::raw;
@@ -85,6 +86,28 @@ impl Namespace {
             return Err(not_a_namespace(Found::namespace(kind)));
         }
         Ok(Self { file, path: path.to_owned(), identity: identity(&metadata) })
+    }
+
+    /// Makes a namespace without a name, which is gone with this value and with what is in it. A
+    /// thread of its own makes it and ends.
+    ///
+    /// # Errors
+    /// [`Error::Io`], such as EPERM.
+    pub fn unnamed() -> Result<Self, Error> {
+        let path = Path::new(OF_THIS_THREAD);
+        let make = || {
+            unshare(CloneFlags::CLONE_NEWNET)
+                .map_err(|errno| Error::io(path, "make a network namespace", errno))?;
+            own()
+        };
+        let file = thread::scope(|scope| {
+            let thread = thread::Builder::new().spawn_scoped(scope, make);
+            let thread = thread.map_err(|error| Error::io(path, "start a thread", error))?;
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?;
+        let metadata = file.metadata().map_err(|error| Error::io(path, "look at", error))?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        Ok(Self { file, path, identity: identity(&metadata) })
     }
 
     /// The namespace that the calling thread is in.

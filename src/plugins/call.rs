@@ -61,31 +61,85 @@ pub fn configure(program: &str, request: &Request) -> Result<(), Error> {
 /// What ADD would do.
 ///
 /// # Errors
-/// What ADD would fail with before it changes anything.
+/// What ADD would fail with before it changes anything; and that an address source does not say
+/// beforehand what it would give.
 pub fn explain(program: &str, request: &Request) -> Result<Plan, Error> {
+    let explained = explain_each(program, request)?;
+    if let Some(source) = explained.unknown {
+        return Err(ipam::Error::Unknown(source).into());
+    }
+    let resources = explained.parts.into_iter().flat_map(|part| part.resources).collect();
+    Ok(Plan { resources, result: explained.result })
+}
+
+/// What ADD would do, plugin by plugin.
+#[derive(Debug)]
+pub struct Explained {
+    /// What each plugin does, in order.
+    pub parts: Vec<Part>,
+    /// What ADD would report, as far as it is known.
+    pub result: AddResult,
+    /// The address source that says only when it is asked in earnest what it gives. What follows
+    /// from its addresses is not among the parts then.
+    pub unknown: Option<String>,
+}
+
+/// What one plugin does.
+#[derive(Debug)]
+pub struct Part {
+    /// The plugin's type.
+    pub plugin: String,
+    /// What it makes, in order.
+    pub resources: Vec<Resource>,
+}
+
+/// What ADD would do, plugin by plugin, as far as it can be known.
+///
+/// # Errors
+/// What ADD would fail with before it changes anything.
+pub fn explain_each(program: &str, request: &Request) -> Result<Explained, Error> {
     let entries = Entries::of(program, request)?;
     let mut call = Call::open(program, request, entries.as_ref())?;
     let home = home()?;
     let pod = call.namespace(&home)?;
     let mut node = Node::open(home, Some(pod), None)?;
     observe(call.name, &mut call.members, &call.owner, &mut node)?;
-    let lease = call.source.as_ref().map(|source| source.preview(&call.owner)).transpose()?;
-    let mut resources = Vec::new();
+    let mut unknown = None;
+    let lease = match call.source.as_ref().map(|source| source.preview(&call.owner)).transpose() {
+        Err(ipam::Error::Unknown(source)) => {
+            unknown = Some(source);
+            None
+        }
+        other => other?,
+    };
+    let mut planned: Vec<Resource> = Vec::new();
+    let mut parts = Vec::new();
     let mut result = request.config.prev_result.clone();
     for (place, member) in call.members.iter().enumerate() {
-        match member {
+        let (plugin, resources) = match member {
             Member::Own(step) => {
-                let plan =
-                    call.plan(place, &**step, lease.as_ref(), result.as_ref(), &resources)?;
-                resources.extend(plan.resources);
-                result = Some(plan.result);
+                let plan = call.plan(place, &**step, lease.as_ref(), result.as_ref(), &planned);
+                let plugin = step.plugin_type().to_owned();
+                match plan {
+                    Ok(plan) => {
+                        result = Some(plan.result);
+                        (plugin, plan.resources)
+                    }
+                    // A plugin cannot plan on addresses that nobody knows.
+                    Err(_) if unknown.is_some() => (plugin, Vec::new()),
+                    Err(error) => return Err(error),
+                }
             }
             Member::Foreign(foreign) => {
-                resources.push(attach::foreign_resource(foreign, result.as_ref())?.into());
+                let resource = attach::foreign_resource(foreign, result.as_ref())
+                    .map_err(|error| call.located(place, error))?;
+                (foreign.request.config.plugin_type.clone(), vec![resource.into()])
             }
-        }
+        };
+        planned.extend(resources.iter().cloned());
+        parts.push(Part { plugin, resources });
     }
-    Ok(Plan { resources, result: result.unwrap_or_default() })
+    Ok(Explained { parts, result: result.unwrap_or_default(), unknown })
 }
 
 /// A call with its plugins, whose configuration is in order.
