@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod delegate;
 pub mod dhcp;
+pub mod diagnosis;
 pub mod engine;
 pub mod inventory;
 pub mod ipam;
@@ -18,3 +19,5 @@ pub mod plugins;
 pub mod protocol;
 pub mod runtime;
 pub mod schema;
+pub mod tally;
+pub mod trace;

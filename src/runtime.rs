@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use crate::plugins::{self, Deliver, Error};
 use crate::protocol::error::{CniError, Code};
 use crate::protocol::request::{Request, Verb};
 use crate::protocol::version::Version;
+use crate::tally;
 
 /// Stdout, which gets one text at most: the result or the error.
 struct Stdout;
@@ -77,6 +79,9 @@ pub fn serve(program: &str, arguments: &[OsString]) -> ExitCode {
         )),
     };
     report(request.as_ref(), start, &done);
+    if !wants_explanation(arguments) {
+        count(program, request.as_ref(), start, &done);
+    }
     let Err(mut error) = done else { return ExitCode::SUCCESS };
     if error.cni_version.is_empty() {
         let version = request.map_or(Version::CURRENT, |request| request.config.version);
@@ -105,6 +110,19 @@ fn explain(program: &str, request: &Request) -> Result<(), Error> {
     }
     text.push_str("Nothing was changed.\n");
     Stdout.deliver(&text).map_err(Error::Undelivered)
+}
+
+/// Counts the call among those of its plugin, unless only the version or the plan was asked for.
+fn count(program: &str, request: Option<&Request>, start: Instant, done: &Result<(), CniError>) {
+    let verb = request.map_or("unreadable", |request| request.verb.as_str());
+    if verb == Verb::Version.as_str() {
+        return;
+    }
+    let plugin_type = request.map(|request| request.config.plugin_type.as_str());
+    let known = plugins::find(program).or_else(|| plugins::find(plugin_type?));
+    let plugin = known.map_or(plugins::SELF, |known| known.name);
+    let code = done.as_ref().err().map(|error| error.code);
+    tally::count(Path::new(tally::PLACE), plugin, verb, start.elapsed(), code);
 }
 
 /// One line for every call.

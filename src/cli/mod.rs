@@ -2,17 +2,21 @@
 
 pub mod attach;
 pub mod dhcp;
+pub mod doctor;
 pub mod error;
 pub mod explain;
 pub mod fuse;
 pub mod leases;
 pub mod lint;
 pub mod list;
+pub mod metrics;
 pub mod netns;
 pub mod network;
 pub mod output;
+pub mod repair;
 pub mod schema;
 pub mod show;
+pub mod trace;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -37,6 +41,9 @@ Examples:
   causeway netns add blue          make a network namespace, as `ip netns` does
   causeway netns exec blue ip a    run a command inside
   causeway fuse 10-net.conflist    have one process run the whole list
+  causeway doctor                  say what is wrong, why, and what mends it
+  causeway trace 1f3a --to 1.1.1.1:443
+                                   say where a packet of a pod would be stopped
   causeway lint                    check the node's configurations
   causeway explain 10-net.conflist what an ADD would do, without doing it";
 
@@ -66,10 +73,15 @@ enum Command {
     Unfuse(fuse::Fuse),
     /// Get addresses from DHCP servers for the plugin dhcp
     Dhcp(dhcp::Dhcp),
+    Doctor(doctor::Doctor),
+    Repair(repair::Repair),
+    Trace(trace::Trace),
     /// Show what an ADD would do, and what of the kernel it needs; nothing is changed
     Explain(explain::Explain),
     /// Check configuration files as a runtime would load them, against each other and the node
     Lint(lint::Lint),
+    /// Print counters in Prometheus' text format: attachments, leases, calls and how long they took
+    Metrics(metrics::Metrics),
     /// Print the JSON Schema of configurations, for editors and checkers
     Schema(schema::Schema),
 }
@@ -102,9 +114,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Leases(leases) => leases.run().map_err(|error| error.to_string()),
         Command::Fuse(fuse) => fuse.fuse().map_err(|error| error.to_string()),
         Command::Unfuse(fuse) => fuse.unfuse().map_err(|error| error.to_string()),
+        Command::Doctor(doctor) => doctor.run().map_err(|error| error.to_string()),
+        Command::Repair(repair) => repair.run().map_err(|error| error.to_string()),
+        Command::Trace(trace) => trace.run().map_err(|error| error.to_string()),
         Command::Dhcp(dhcp) => dhcp.run().map_err(|error| error.to_string()),
         Command::Explain(explain) => explain.run().map_err(|error| error.to_string()),
         Command::Lint(lint) => lint.run().map_err(|error| error.to_string()),
+        Command::Metrics(metrics) => metrics.run().map_err(|error| error.to_string()),
         Command::Schema(schema) => schema.run().map_err(|error| error.to_string()),
     };
     done.unwrap_or_else(|error| {

@@ -1,4 +1,5 @@
-//! Plans of resources: carrying them out, verifying, removing, describing, and undoing what failed.
+//! Plans of resources: carrying them out, verifying, removing, describing, undoing what failed, and
+//! putting back what others have taken away.
 //!
 //! The engine knows the kernel and nothing of plugins. What a plan needs is in its resources, so a
 //! record of them on disk is enough to remove an attachment without the plugin that made it.
@@ -11,6 +12,7 @@ pub mod leaving;
 pub mod node;
 pub mod owner;
 pub mod reference;
+pub mod repair;
 pub mod resource;
 pub mod shared_lock;
 

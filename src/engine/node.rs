@@ -174,6 +174,12 @@ impl<'a> Node<'a> {
         self.links.remove(name);
     }
 
+    /// Forgets every link, after somebody else may have changed them.
+    pub fn forget_all(&mut self) {
+        self.links.clear();
+        self.pod_links.clear();
+    }
+
     /// A link of one side that must be there.
     ///
     /// # Errors

@@ -42,6 +42,17 @@ pub fn list(socket: &mut RouteSocket, link: u32) -> Result<Vec<Address>, Error> 
     Ok(all.into_iter().map(|(_, address)| address).collect())
 }
 
+/// Lists the addresses of every link, of both families, each with the link's index.
+///
+/// # Errors
+/// Any refusal.
+pub fn all(socket: &mut RouteSocket) -> Result<Vec<(u32, Address)>, Error> {
+    let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+    socket.ask(request, flags::DUMP, "list the addresses", &mut |kind, message| {
+        Ok(read(kind, message))
+    })
+}
+
 /// Kinds of attributes and values of linux/if_addr.h.
 mod wire {
     pub(super) const RTM_NEWADDR: u16 = 20;

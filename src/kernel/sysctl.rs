@@ -11,6 +11,17 @@ fn path(name: &str) -> String {
     format!("/proc/sys/{name}")
 }
 
+/// A name with slashes as people write it, with dots; a dot of a link's name is a slash then, as
+/// sysctl(8) has it.
+pub fn dotted(name: &str) -> String {
+    let turned = |letter| match letter {
+        '/' => '.',
+        '.' => '/',
+        other => other,
+    };
+    name.chars().map(turned).collect()
+}
+
 /// Reads a setting, without the line's end. `name` has slashes, since interface names may have
 /// dots: `net/ipv6/conf/eth0.100/accept_ra`.
 ///

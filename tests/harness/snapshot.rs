@@ -402,12 +402,14 @@ fn without_volatile(value: &Value) -> Value {
     }
 }
 
-/// Files below `dir`, with mode and text; the pods' mount points and the plugins are no state.
+/// Files below `dir`, with mode and text; the pods' mount points, the plugins and the counts of calls
+/// are no attachment's state.
 fn read_files(dir: &Path, found: &mut Map<String, Value>) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
         let name = path.to_string_lossy().into_owned();
-        if [super::PLUGINS, "/run/netns", "/run/xtables.lock"].contains(&name.as_str()) {
+        let stateless = [super::PLUGINS, "/run/netns", "/run/xtables.lock", "/run/causeway"];
+        if stateless.contains(&name.as_str()) {
             continue;
         }
         let Ok(about) = fs::symlink_metadata(&path) else { continue };

@@ -30,6 +30,45 @@ pub struct FoundRule {
     expressions: Vec<u8>,
 }
 
+/// An element of any set or map, whoever made it, with what makes spans of elements.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundSpan {
+    /// The key.
+    pub key: Vec<u8>,
+    /// It is not in the set: it ends the span that began before it.
+    pub ends: bool,
+    /// Whether it reaches to another key in each part of a concatenated one.
+    pub key_end: bool,
+    /// In a map of verdicts, the verdict's number (`NFT_*`, `NF_*`) and the chain it leads to.
+    pub verdict: Option<(i32, Option<String>)>,
+}
+
+/// `NFT_SET_ELEM_INTERVAL_END`.
+const INTERVAL_END: u32 = 1;
+
+impl FoundSpan {
+    /// The elements in one message's attributes.
+    pub(super) fn read_list(attributes: &[u8]) -> impl Iterator<Item = Self> {
+        let list = find(attributes, attribute::LIST_ELEMENTS).unwrap_or_default();
+        Reader::new(list).map(|element| {
+            let attributes = element.value;
+            let data = |kind: u16| find(find(attributes, kind)?, attribute::DATA_VALUE);
+            let flags = find_u32(attributes, attribute::ELEMENT_FLAGS).unwrap_or_default();
+            let verdict = find(attributes, attribute::ELEMENT_DATA)
+                .and_then(|data| find(data, attribute::DATA_VERDICT));
+            Self {
+                key: data(attribute::ELEMENT_KEY).unwrap_or_default().to_vec(),
+                ends: flags & INTERVAL_END != 0,
+                key_end: find(attributes, attribute::ELEMENT_KEY_END).is_some(),
+                verdict: verdict.and_then(|verdict| {
+                    let chain = find_str(verdict, 2).map(str::to_owned);
+                    Some((find_u32(verdict, 1)?.cast_signed(), chain))
+                }),
+            }
+        })
+    }
+}
+
 impl FoundElement {
     /// Reads one element's attributes.
     pub(super) fn read(attributes: &[u8]) -> Self {
@@ -68,6 +107,11 @@ impl FoundRule {
         let mut writer = Writer::default();
         rule.write_exprs(&mut writer);
         expr::same(&self.expressions, writer.as_bytes())
+    }
+
+    /// Its list of expressions, as the kernel has it (`NFTA_RULE_EXPRESSIONS`).
+    pub fn expressions(&self) -> &[u8] {
+        &self.expressions
     }
 
     /// What it is made of, for rules that others have made.

@@ -4,7 +4,7 @@ use nix::errno::Errno;
 
 use super::attribute;
 use super::error::Error;
-use super::found::{FoundChain, FoundElement, FoundRule};
+use super::found::{FoundChain, FoundElement, FoundRule, FoundSpan};
 use super::message::{Kind, Messages, attributes, flags};
 use super::set::{self, Key, SetName};
 use super::socket::{Received, Socket};
@@ -76,6 +76,23 @@ impl Socket {
             },
             || format!("list {set}"),
             |attributes, found| found.extend(FoundElement::read_list(attributes)),
+        )
+    }
+
+    /// All elements of a set or map, of spans too, in no order; none when it is not there.
+    ///
+    /// # Errors
+    /// As [`Self::set_elements`].
+    pub fn set_spans(&mut self, set: &SetName) -> Result<Vec<FoundSpan>, Error> {
+        self.dump(
+            Kind::GetElement,
+            set.family,
+            &|writer| {
+                writer.string(attribute::LIST_TABLE, &set.table);
+                writer.string(attribute::LIST_SET, &set.set);
+            },
+            || format!("list {set}"),
+            |attributes, found| found.extend(FoundSpan::read_list(attributes)),
         )
     }
 

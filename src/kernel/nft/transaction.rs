@@ -30,6 +30,8 @@ pub struct Change {
     pub(super) bases: Vec<(SetName, Box<dyn Fn() -> Base + Send>)>,
     pub(super) additions: Vec<Addition>,
     pub(super) removals: Vec<Removal>,
+    /// Bases are sent although their witnesses are there.
+    renewed: bool,
 }
 
 /// An element to add.
@@ -81,6 +83,12 @@ impl Change {
         if !self.bases.iter().any(|(known, _)| *known == witness) {
             self.bases.push((witness, Box::new(base)));
         }
+    }
+
+    /// Has the bases made anew, also where their witnesses are there: somebody may have taken rules or
+    /// chains out of them. Costs more, and changes nothing that is as it should be.
+    pub fn renew(&mut self) {
+        self.renewed = true;
     }
 
     /// Adds an element. One of the same key that is already there is replaced.
@@ -199,6 +207,9 @@ impl Socket {
 
     /// The bases without which additions would fail.
     fn missing_bases(&mut self, change: &Change) -> Result<Vec<Base>, Error> {
+        if change.renewed {
+            return Ok(change.bases.iter().map(|(_, base)| base()).collect());
+        }
         let witnesses: Vec<_> = change.bases.iter().map(|(witness, _)| witness).collect();
         let have = self.have_sets(&witnesses)?;
         let missing = change.bases.iter().zip(have).filter(|(_, have)| !have);
