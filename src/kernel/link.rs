@@ -64,6 +64,8 @@ pub struct Link {
     pub hairpin: bool,
     /// Whether a bridge port reaches only ports that are not isolated.
     pub isolated: bool,
+    /// How a netkit pair behaves, of its head.
+    pub netkit: Option<netkit::Manner>,
     /// What it is, of the kinds that [`Variety`] has.
     pub variety: Option<Variety>,
     /// The loopback interface (`IFF_LOOPBACK`).
@@ -171,6 +173,9 @@ impl Link {
         }
         let data = attr::find(info, wire::INFO_DATA).unwrap_or_default();
         self.variety = Variety::read(&self.kind, data);
+        if self.kind == "netkit" {
+            self.netkit = netkit::Manner::read(data);
+        }
         if self.kind != "bridge" {
             return;
         }
