@@ -2,7 +2,7 @@
 //! plugins, as a runtime would make it. Environment, container IDs and kept results are cnitool's, so
 //! that either can finish what the other began.
 
-mod namespace;
+pub(super) mod namespace;
 mod surroundings;
 
 use std::path::PathBuf;
