@@ -304,7 +304,8 @@ const BREAKS: &[Break] = &[
     Break {
         name: "a record is of an earlier boot",
         how: "sed 's/\"boot\":\"[^\"]*\"/\"boot\":\"old\"/; s/id-a/id-old/g; s/netns.a\"/netns\\/old\"/; \
-              s/10.88.0.2/10.88.0.222/g; s/fd00:88::2/fd00:88::222/g; s/8080/8089/g; s/bwp/bwq/g; s/veth\\([0-9]\\)/vetx\\1/g; s/veth\\([a-f]\\)/vetx\\1/g' \
+              s/10.88.0.2/10.88.0.222/g; s/fd00:88::2/fd00:88::222/g; s/8080/8089/g; \
+              s/bwp/bwq/g; s/veth\\([0-9]\\)/vetx\\1/g; s/veth\\([a-f]\\)/vetx\\1/g' \
               </var/lib/cni/causeway/testnet/id-a:eth0:causeway \
               >/var/lib/cni/causeway/testnet/id-old:eth0:causeway",
         check: Some(("record-abandoned", "id-old")),
