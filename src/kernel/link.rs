@@ -191,11 +191,11 @@ fn word(bytes: &[u8]) -> Option<u32> {
 /// # Errors
 /// Any refusal but `ENODEV`.
 pub fn index(socket: &RouteSocket, name: &str) -> Result<Option<u32>, Error> {
-    match raw::interface_index(socket.as_fd(), name) {
-        Ok(index) => Ok(Some(index)),
-        Err(Errno::ENODEV) => Ok(None),
-        Err(errno) => Err(Error::Refused { doing: format!("find link {name}"), errno, said: None }),
-    }
+    raw::interface_index(socket.as_fd(), name).map_err(|errno| Error::Refused {
+        doing: format!("find link {name}"),
+        errno,
+        said: None,
+    })
 }
 
 /// Finds a link by name; `None` when there is none.
