@@ -304,6 +304,22 @@ fn a_failed_attach_leaves_nothing_unless_told_to() {
 }
 
 #[test]
+fn a_result_that_nobody_gets_is_taken_back() {
+    let host = Host::new();
+    let person = Person::on(&host);
+    person.configure("10-pods.conflist", &pods());
+    let causeway = env!("CARGO_BIN_EXE_causeway");
+    let script =
+        format!("#!/bin/sh\nNETCONFPATH={CONF_DIR} exec {causeway} attach pods new >/dev/full\n");
+    host.executable("/run/to-nobody", &script);
+    assert!(!host.succeeds("/run/to-nobody"));
+    assert_eq!(files(&host, "/run/netns"), [""; 0]);
+    assert_eq!(files(&host, RESULTS), [""; 0]);
+    assert_eq!(leased(&host, "pods"), [""; 0]);
+    assert_eq!(person.json("list"), json!([]));
+}
+
+#[test]
 fn another_attachments_interface_is_left_alone() {
     require_reference();
     let host = Host::new();

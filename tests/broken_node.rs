@@ -252,6 +252,13 @@ const BREAKS: &[Break] = &[
         mended: Fixed,
     },
     Break {
+        name: "the limit of the pod's rate is removed",
+        how: "tc qdisc del dev {VETH} root",
+        check: Some(("bandwidth", "")),
+        trace: None,
+        mended: Left,
+    },
+    Break {
         name: "another route leads to the pod, and the reverse path filter is strict",
         how: "ip route add 10.88.0.2/32 dev up0; sysctl -qw net.ipv4.conf.br0.rp_filter=1",
         check: Some(("rp-filter", "10.88.0.2")),
@@ -297,7 +304,8 @@ const BREAKS: &[Break] = &[
     Break {
         name: "a record is of an earlier boot",
         how: "sed 's/\"boot\":\"[^\"]*\"/\"boot\":\"old\"/; s/id-a/id-old/g; s/netns.a\"/netns\\/old\"/; \
-              s/10.88.0.2/10.88.0.222/g; s/fd00:88::2/fd00:88::222/g; s/8080/8089/g' \
+              s/10.88.0.2/10.88.0.222/g; s/fd00:88::2/fd00:88::222/g; s/8080/8089/g; \
+              s/bwp/bwq/g; s/veth\\([0-9]\\)/vetx\\1/g; s/veth\\([a-f]\\)/vetx\\1/g' \
               </var/lib/cni/causeway/testnet/id-a:eth0:causeway \
               >/var/lib/cni/causeway/testnet/id-old:eth0:causeway",
         check: Some(("record-abandoned", "id-old")),
@@ -306,7 +314,8 @@ const BREAKS: &[Break] = &[
     },
     Break {
         name: "the pod's namespace is gone, and nobody has called DEL",
-        how: "umount -l /run/netns/a; rm /run/netns/a",
+        how: "umount -l /run/netns/a; rm /run/netns/a; \
+              while ip link show {VETH} >/dev/null 2>&1; do sleep 0.01; done",
         check: Some(("namespace-gone", "/run/netns/a")),
         trace: Some((OVER, "is gone")),
         mended: Fixed,
@@ -336,6 +345,14 @@ const BREAKS: &[Break] = &[
         name: "a configuration cannot be read",
         how: "echo '{\"name\": \"x\", \"plugins\": [' >/run/net.d/20-x.conflist",
         check: Some(("configuration", "20-x.conflist")),
+        trace: None,
+        mended: Left,
+    },
+    Break {
+        name: "a configuration has a value that a plugin refuses",
+        how: "sed -i 's/\"bridge\":\"br0\"/\"bridge\":\"br0\",\"mtu\":\"large\"/' \
+              /run/net.d/10-testnet.conflist",
+        check: Some(("configuration", "mtu")),
         trace: None,
         mended: Left,
     },
@@ -388,7 +405,9 @@ impl Node {
              "ipam": {"type": "host-local",
                       "ranges": [[{"subnet": "10.88.0.0/24"}], [{"subnet": "fd00:88::/64"}]]}},
             {"type": "portmap", "capabilities": {"portMappings": true}},
-            {"type": "firewall", "backend": "nftables"}
+            {"type": "firewall", "backend": "nftables"},
+            {"type": "bandwidth", "ingressRate": 1_000_000_000, "ingressBurst": 1_000_000_000,
+             "egressRate": 1_000_000_000, "egressBurst": 1_000_000_000}
         ]);
         let list = json!({"cniVersion": "1.0.0", "name": "testnet", "plugins": plugins});
         host.write(&format!("{CONFIGURATIONS}/10-testnet.conflist"), &list.to_string());
@@ -579,6 +598,42 @@ fn fixing_does_not_cut_off_a_pod_whose_record_is_lost() {
 }
 
 #[test]
+fn fixing_does_not_touch_a_pod_whose_namespace_a_process_keeps() {
+    let node = Node::new();
+    let kept = node.host.inside(|| std::fs::File::open("/run/netns/a").expect("a's namespace"));
+    node.must("umount -l /run/netns/a; rm /run/netns/a");
+    let (left, _) = node.doctor("--fix");
+    let gone = left.iter().find(|finding| finding["check"] == "namespace-gone");
+    assert!(gone.is_some_and(|finding| finding["fixable"] == false), "{left:#?}");
+    node.must("nft get element inet causeway_masquerade pods-ipv4-24 '{ 10.88.0.2 }'");
+    drop(kept);
+}
+
+/// A node whose pods the reference plugins have attached is whole, and its packets can be followed.
+#[test]
+fn a_pod_of_the_reference_plugins_is_no_finding() {
+    harness::require_reference();
+    let node = Node::new();
+    node.host.pod("r");
+    // Its firewall knows no nftables.
+    node.must("sed -i 's/\"nftables\"/\"iptables\"/' /run/net.d/10-testnet.conflist");
+    node.must("CNI_PATH=/run/cni-test/reference causeway attach testnet r");
+    node.is_whole("with a pod of the reference plugins");
+    let id = "cnitool-";
+    let (report, passes) = node.trace(&format!("{id} --to 192.0.2.1:443"));
+    assert!(passes && report["verdict"] == "passed", "{report:#}");
+    let masqueraded = report["hops"]
+        .as_array()
+        .expect("hops")
+        .iter()
+        .any(|hop| hop["what"].as_str().is_some_and(|what| what.contains("masquerading")));
+    assert!(masqueraded, "{report:#}");
+    node.must("ip netns exec r ip link set eth0 mtu 9000");
+    let (findings, _) = node.doctor("");
+    assert_eq!(findings[0]["check"], "mtu", "{findings:#?}");
+}
+
+#[test]
 fn an_address_held_twice_is_named() {
     let node = Node::new();
     let config = json!({"cniVersion": "1.0.0", "name": "othernet", "type": "bridge", "bridge": "br0",
@@ -639,6 +694,12 @@ fn repair_mends_one_pod_if_asked_and_says_when_there_is_nothing_to_do() {
     let out = node.shell("causeway repair; causeway repair --leftovers");
     let told = String::from_utf8_lossy(&out.stdout).into_owned();
     assert_eq!(told.matches("Nothing is to be done.").count(), 2, "{told}");
+    let listed: Value =
+        serde_json::from_slice(&node.shell("causeway list --output json").stdout).expect("a list");
+    assert!(
+        listed.as_array().expect("a list").iter().all(|one| one["state"] == "attached"),
+        "{listed:#}"
+    );
     let text = String::from_utf8_lossy(&node.shell("causeway doctor").stdout).into_owned();
     assert_eq!(text, "✓ Nothing is wrong.\n");
 }
