@@ -159,7 +159,7 @@ fn summary(report: &Report) -> String {
         plural(report.count(Severity::Error), "error", "errors"),
         plural(report.count(Severity::Warning), "warning", "warnings"),
     );
-    if report.networks.len() > 1
+    if report.networks.iter().filter(|network| !network.continues).count() > 1
         && let Some(first) = report.networks.first()
         && let Some(document) = report.documents.get(first.document)
     {
