@@ -176,9 +176,6 @@ pub struct Attachment {
     /// Whether it was given an end of a pair, of which the host has the other one.
     #[serde(default)]
     pub paired: bool,
-    /// Whether what it sends is masqueraded.
-    #[serde(default)]
-    pub masqueraded: bool,
     /// The bridge it is attached to.
     #[serde(default)]
     pub bridge: Option<String>,

@@ -36,7 +36,6 @@ pub(super) fn read(inventory: Inventory, facts: &mut Facts) {
             leased: false,
             forwarded: Vec::new(),
             paired: false,
-            masqueraded: false,
             bridge: None,
             host_link: None,
             mtu: None,
@@ -65,7 +64,6 @@ fn note(resource: &Resource, attachment: &mut Attachment) {
         Resource::Bridge(bridge) => attachment.bridge = Some(bridge.name.clone()),
         Resource::Veth(_) | Resource::Netkit(_) => attachment.paired = true,
         Resource::Forwarding(forwarding) => forwards(forwarding.v6),
-        Resource::Masquerade(_) | Resource::IptablesMasquerade(_) => attachment.masqueraded = true,
         _ => {}
     }
 }
