@@ -22,7 +22,8 @@ pub struct Waiting(());
 impl Waiting {
     /// Begins to wait for what is said in a few words. Nothing is ever shown where stderr is no terminal.
     pub fn on(what: &'static str) -> Self {
-        if io::stderr().is_terminal() {
+        let is_dumb = std::env::var_os("TERM").is_none_or(|kind| kind.is_empty() || kind == "dumb");
+        if io::stderr().is_terminal() && !is_dumb {
             let begin = Instant::now();
             // Without the thread there is no line; the command works all the same.
             let _ = thread::Builder::new().stack_size(64 * 1024).spawn(move || {
@@ -48,13 +49,13 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         make_room();
-        lock().ended = true;
     }
 }
 
-/// Takes the line away, if it is there.
+/// Takes the line away, if it is there, for good: who reads something waits no more.
 pub fn make_room() {
     let mut shown = lock();
+    shown.ended = true;
     if shown.visible {
         shown.visible = false;
         let _ = write!(io::stderr(), "\r\x1b[K");
