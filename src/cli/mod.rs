@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod error;
 pub mod explain;
 pub mod fuse;
+pub mod graph;
 pub mod leases;
 pub mod lint;
 pub mod list;
@@ -80,6 +81,8 @@ enum Command {
     Explain(explain::Explain),
     /// Check configuration files as a runtime would load them, against each other and the node
     Lint(lint::Lint),
+    /// Draw the node's network: SVG, DOT or Mermaid
+    Graph(graph::Graph),
     /// Print counters in Prometheus' text format: attachments, leases, calls and how long they took
     Metrics(metrics::Metrics),
     /// Print the JSON Schema of configurations, for editors and checkers
@@ -120,6 +123,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Dhcp(dhcp) => dhcp.run().map_err(|error| error.to_string()),
         Command::Explain(explain) => explain.run().map_err(|error| error.to_string()),
         Command::Lint(lint) => lint.run().map_err(|error| error.to_string()),
+        Command::Graph(graph) => graph.run().map_err(|error| error.to_string()),
         Command::Metrics(metrics) => metrics.run().map_err(|error| error.to_string()),
         Command::Schema(schema) => schema.run().map_err(|error| error.to_string()),
     };
