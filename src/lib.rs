@@ -22,3 +22,4 @@ pub mod runtime;
 pub mod schema;
 pub mod tally;
 pub mod trace;
+pub mod watch;

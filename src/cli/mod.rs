@@ -18,6 +18,7 @@ pub mod repair;
 pub mod schema;
 pub mod show;
 pub mod trace;
+pub mod watch;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -39,6 +40,8 @@ Examples:
   causeway attach pods new         try a network in a new namespace
   causeway list                    what is attached on this node
   causeway show 0f3c               everything that a container's attachment owns, looked at
+  causeway graph -o node.svg       the node's network as a picture
+  causeway watch                   attachments coming and going, and what they carry
   causeway netns add blue          make a network namespace, as `ip netns` does
   causeway netns exec blue ip a    run a command inside
   causeway fuse 10-net.conflist    have one process run the whole list
@@ -83,6 +86,8 @@ enum Command {
     Lint(lint::Lint),
     /// Draw the node's network: SVG, DOT or Mermaid
     Graph(graph::Graph),
+    /// Watch attachments come and go, and what they carry
+    Watch(watch::Watching),
     /// Print counters in Prometheus' text format: attachments, leases, calls and how long they took
     Metrics(metrics::Metrics),
     /// Print the JSON Schema of configurations, for editors and checkers
@@ -124,6 +129,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(explain) => explain.run().map_err(|error| error.to_string()),
         Command::Lint(lint) => lint.run().map_err(|error| error.to_string()),
         Command::Graph(graph) => graph.run().map_err(|error| error.to_string()),
+        Command::Watch(watch) => watch.run().map_err(|error| error.to_string()),
         Command::Metrics(metrics) => metrics.run().map_err(|error| error.to_string()),
         Command::Schema(schema) => schema.run().map_err(|error| error.to_string()),
     };

@@ -8,7 +8,7 @@ mod crowd;
 mod dot;
 pub mod facts;
 mod layout;
-mod lettering;
+pub(crate) mod lettering;
 mod mermaid;
 mod picture;
 mod reading;
