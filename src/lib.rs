@@ -10,6 +10,7 @@ pub mod dhcp;
 pub mod diagnosis;
 pub mod engine;
 pub mod graph;
+pub mod install;
 pub mod inventory;
 pub mod ipam;
 pub mod kernel;

@@ -50,6 +50,12 @@ fn files(host: &Host, folder: &str) -> Vec<String> {
     })
 }
 
+/// The part after `cnitool-` of the container ID that cnitool makes of a path.
+fn id_of(path: &str) -> String {
+    let id = causeway::libcni::attachment::cnitool_id(Path::new(path));
+    id.trim_start_matches("cnitool-").to_owned()
+}
+
 /// The addresses that are leased on a network.
 fn leased(host: &Host, network: &str) -> Vec<String> {
     let names = files(host, &format!("/var/lib/cni/networks/{network}"));
@@ -298,6 +304,22 @@ fn a_failed_attach_leaves_nothing_unless_told_to() {
 }
 
 #[test]
+fn a_result_that_nobody_gets_is_taken_back() {
+    let host = Host::new();
+    let person = Person::on(&host);
+    person.configure("10-pods.conflist", &pods());
+    let causeway = env!("CARGO_BIN_EXE_causeway");
+    let script =
+        format!("#!/bin/sh\nNETCONFPATH={CONF_DIR} exec {causeway} attach pods new >/dev/full\n");
+    host.executable("/run/to-nobody", &script);
+    assert!(!host.succeeds("/run/to-nobody"));
+    assert_eq!(files(&host, "/run/netns"), [""; 0]);
+    assert_eq!(files(&host, RESULTS), [""; 0]);
+    assert_eq!(leased(&host, "pods"), [""; 0]);
+    assert_eq!(person.json("list"), json!([]));
+}
+
+#[test]
 fn another_attachments_interface_is_left_alone() {
     require_reference();
     let host = Host::new();
@@ -416,6 +438,14 @@ fn gc_removes_what_is_dead_and_nothing_else() {
     assert_eq!(files(&host, RESULTS).len(), 1);
     assert_eq!(alive.link_names(), ["lo", "eth0"]);
     person.succeeds("check pods alive");
+
+    let other = host.pod("other");
+    person.succeeds("attach pods other");
+    person.succeeds(
+        "gc pods --drop cnitool-ID/eth0".replace("ID", &id_of("/run/netns/other")).as_str(),
+    );
+    assert_eq!(other.link_names(), ["lo"]);
+    assert_eq!(alive.link_names(), ["lo", "eth0"]);
 
     person.succeeds("gc pods --all");
     assert_eq!(leased(&host, "pods"), [""; 0]);

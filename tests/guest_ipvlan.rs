@@ -9,6 +9,7 @@ use harness::Host;
 use harness::call::Plugin;
 use harness::config::merge;
 use harness::refusal::{BAD_CONFIG, CHECK_FAILED, NOT_DECODED, refuse, refuse_late};
+use harness::router::{Advertisement, Router};
 use harness::side_by_side::{Case, compare};
 use harness::snapshot::nothing_stays;
 use harness::uplink::{self, fixed, network, on_a_fresh_host, uplink};
@@ -218,4 +219,26 @@ fn refusals() {
     // Not both kinds on one master.
     host.run("ip link add mac0 link up0 type macvlan mode bridge");
     refuse_late(&pod, &call(json!({})), "ADD", &[BAD_CONFIG], &["master", "up0", "another kind"]);
+}
+
+/// All on one master have one hardware address, and addresses of their own all the same.
+#[test]
+fn addresses_from_router_advertisements() {
+    let host = Host::new();
+    let other = uplink(&host);
+    for address in ["fe80::1/64", "fd00:77::1/64"] {
+        other.run(&format!("ip addr add {address} dev wire0 nodad"));
+    }
+    let _router = other.inside(|| Router::start("wire0", Advertisement::default()));
+    let mut found = Vec::new();
+    for name in ["blue", "green"] {
+        let pod = host.pod(name);
+        let call = pod.call(IPVLAN, &ipvlan(json!({"slaac": true, "slaacTimeout": 60})));
+        let result = call.add();
+        assert_eq!(result["ips"][1]["gateway"], "fe80::1", "{result}");
+        assert!(pod.reaches("fd00:77::1"));
+        call.check(&result).silence();
+        found.push(result["ips"][1]["address"].clone());
+    }
+    assert_ne!(found[0], found[1]);
 }

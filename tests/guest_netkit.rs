@@ -172,6 +172,24 @@ fn check_finds_what_is_missing() {
 }
 
 #[test]
+fn check_compares_with_the_configuration() {
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let config = ways().remove(0).1;
+    let result = pod.call(NETKIT, &config).add();
+    for (key, value, words) in [
+        ("mode", "l2", "has mode l3, not l2"),
+        ("policy", "blackhole", "has policy forward, not blackhole"),
+        ("peerPolicy", "blackhole", "has peerPolicy forward, not blackhole"),
+    ] {
+        let mut other = config.clone();
+        other[key] = json!(value);
+        pod.call(NETKIT, &other).check(&result).fails(CHECK_FAILED, &[words]);
+    }
+    pod.call(NETKIT, &config).check(&result).silence();
+}
+
+#[test]
 fn nothing_stays_after_del_and_gc() {
     for (plugin, config) in modes() {
         let host = Host::new();

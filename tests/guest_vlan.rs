@@ -8,6 +8,7 @@ mod harness;
 use harness::call::Plugin;
 use harness::config::merge;
 use harness::refusal::{BAD_CONFIG, CHECK_FAILED, NOT_DECODED, refuse, refuse_late};
+use harness::router::{Advertisement, Router};
 use harness::side_by_side::{Case, compare};
 use harness::uplink::{self, fixed, network, on_a_fresh_host, uplink};
 use harness::{Host, Pod};
@@ -187,4 +188,22 @@ fn refusals() {
     }
     host.run("ip link set up0 down");
     refuse_late(&pod, &call(json!({})), "ADD", &[BAD_CONFIG], &["master", "up0", "down"]);
+}
+
+#[test]
+fn an_address_from_router_advertisements() {
+    let host = Host::new();
+    let other = uplink(&host);
+    tag(&other, 100);
+    for address in ["fe80::1/64", "fd00:77::1/64"] {
+        other.run(&format!("ip addr add {address} dev wire0.100 nodad"));
+    }
+    let _router = other.inside(|| Router::start("wire0.100", Advertisement::default()));
+    let pod = host.pod("blue");
+    let call = pod.call(VLAN, &vlan(json!({"slaac": true, "slaacTimeout": 60})));
+    let result = call.add();
+    assert_eq!(result["ips"][1]["gateway"], "fe80::1", "{result}");
+    assert!(pod.reaches("fd00:77::1"));
+    call.check(&result).silence();
+    call.del();
 }

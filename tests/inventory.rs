@@ -189,6 +189,26 @@ fn show_looks_at_every_part() {
 }
 
 #[test]
+fn an_attachment_is_known_without_its_configuration() {
+    let host = Host::new();
+    let person = person_on(&host);
+    let mut list = pods();
+    list["plugins"][0]["ipam"]["dataDir"] = "/var/lib/elsewhere".into();
+    for plugin in list["plugins"].as_array_mut().unwrap() {
+        plugin["stateDir"] = "/var/lib/records".into();
+    }
+    person.configure("10-pods.conflist", &list);
+    attach(&host, &person, "blue");
+    for _ in 0..2 {
+        assert_eq!(listed(&person, "blue")["plugins"], json!(["bridge", "firewall"]));
+        assert_eq!(wrong_with(&person, "blue"), [""; 0]);
+        let leases = person.json("leases");
+        assert_eq!(leases[0]["directory"], "/var/lib/elsewhere/pods");
+        host.run("rm -f /run/net.d/10-pods.conflist");
+    }
+}
+
+#[test]
 fn an_id_may_be_cut_short_but_not_too_short() {
     let host = Host::new();
     let person = person_on(&host);

@@ -4,8 +4,8 @@
 
 mod harness;
 
-use std::path::Path;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;

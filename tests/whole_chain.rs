@@ -167,6 +167,25 @@ fn no_process_is_started() {
     }
 }
 
+/// Asked by ioctl for an interface that is not there, the kernel executes modprobe.
+#[test]
+fn nor_does_the_kernel_start_one() {
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let trace = "/run/cni-test/trace";
+    let wrapper = format!("strace -f -qq -A -o {trace} -e trace=ioctl");
+    for side in [Side::Fused, Side::Causeway] {
+        host.write(trace, "");
+        let traced = list(&pod, side).map(|call| call.by(&wrapper));
+        let result = traced.add();
+        traced.check(&result);
+        traced.del(&result);
+        let text = host.read(trace);
+        assert!(text.contains("ioctl("), "strace has seen nothing");
+        assert!(!text.contains("SIOCG"), "{side:?}: {text}");
+    }
+}
+
 #[test]
 fn one_record_is_enough_to_remove_everything() {
     let host = Host::new();

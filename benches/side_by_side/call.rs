@@ -73,8 +73,8 @@ impl Call {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// `command` has the program as its last argument.
-    fn execute(&self, mut command: Command) -> Result<Output, Error> {
+    /// Executes it, whatever comes of it. `command` has the program as its last argument, or is it.
+    pub fn execute(&self, mut command: Command) -> Result<Output, Error> {
         // The configuration lies in the pipe before the program starts, so that no measurement
         // depends on when this process is given its turn. It is far below the pipe's 64 KiB.
         let (read, write) = nix::unistd::pipe().map_err(Error::io("make a pipe"))?;

@@ -8,9 +8,7 @@ use serde_json::{Value, json};
 
 use crate::Error;
 use crate::call::Call;
-use crate::network::{Kind, Network, Pod};
-
-const IFNAME: &str = "eth0";
+use crate::network::{IFNAME, Kind, Network, Pod};
 
 /// What a call is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,13 +90,15 @@ impl Contender {
         })
     }
 
-    /// Whether a network of this kind tells it from the others.
+    /// Whether a network of this kind tells it from the others, and it has the plugin for it. Debian's
+    /// package of the reference lacks newer ones.
     pub fn takes_part(&self, kind: Kind) -> bool {
         match self.manner {
-            Manner::Each => true,
+            Manner::Each if kind == Kind::Netkit => true,
+            Manner::Each => self.path.join(kind.plugin()).exists(),
             Manner::AsOne => kind == Kind::Chain,
-            // Nothing bare does what these do.
-            Manner::Floor => !matches!(kind, Kind::Ptp | Kind::Macvlan | Kind::Chain),
+            // Nothing bare does what the others do.
+            Manner::Floor => matches!(kind, Kind::Bridge | Kind::HostLocal | Kind::Static),
         }
     }
 

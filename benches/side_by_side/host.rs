@@ -11,7 +11,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::Error;
-use crate::network::Network;
+use crate::network::{IFNAME, Kind, Network, Pod, VLAN};
 
 const NETNS: &str = "/run/netns";
 const LEASES: &str = "/var/lib/cni/networks";
@@ -60,13 +60,56 @@ impl Host {
         give_gateways(network, bridge)
     }
 
-    /// Makes the master of macvlans, with the gateways at the other end of its wire.
-    pub fn make_master(&self, network: &Network) -> Result<(), Error> {
-        let master = network.bridge.as_str();
+    /// Makes a link with the gateways at the other end of its wire, where the plugin finds one: a
+    /// master, or a device to be moved.
+    pub fn make_link(&self, network: &Network) -> Result<(), Error> {
+        let link = network.bridge.as_str();
         let far = format!("w{}", network.number);
-        ip(&["link", "add", master, "type", "veth", "peer", "name", &far])?;
-        ip(&["link", "set", master, "up"])?;
+        ip(&["link", "add", link, "type", "veth", "peer", "name", &far])?;
+        ip(&["link", "set", link, "up"])?;
+        if network.shape.kind == Kind::Vlan {
+            return ip(&["link", "set", &far, "up"]);
+        }
         give_gateways(network, &far)
+    }
+
+    /// Gives the gateways of VLANs to the other end of the wire.
+    pub fn make_vlan_gateways(&self, network: &Network) -> Result<(), Error> {
+        let far = format!("w{}", network.number);
+        let tagged = format!("{far}.{VLAN}");
+        ip(&["link", "add", &tagged, "link", &far, "type", "vlan", "id", &VLAN.to_string()])?;
+        give_gateways(network, &tagged)
+    }
+
+    /// Makes the interface that a chained plugin finds in the pod, and says its hardware addresses,
+    /// of the host's end first.
+    pub fn make_interface(&self, network: &Network, pod: &Pod) -> Result<(String, String), Error> {
+        let (host_end, inside) = (network.host_end(pod), pod.container_id.as_str());
+        let number = pod.number;
+        let mac = |end: u8| {
+            format!(
+                "02:{end:02x}:{:02x}:00:{:02x}:{:02x}",
+                network.number,
+                number / 256,
+                number % 256
+            )
+        };
+        let macs = (mac(0), mac(1));
+        ip(&[
+            "link", "add", &host_end, "address", &macs.0, "type", "veth", "peer", "name", IFNAME,
+            "address", &macs.1, "netns", inside,
+        ])?;
+        ip(&["link", "set", &host_end, "up"])?;
+        for address in network.addresses(number) {
+            ip(&["-n", inside, "address", "add", &address, "dev", IFNAME])?;
+        }
+        ip(&["-n", inside, "link", "set", IFNAME, "up"])?;
+        for (gateway, address) in network.gateways().iter().zip(network.addresses(number)) {
+            ip(&["-n", inside, "route", "add", "default", "via", gateway])?;
+            let address = address.split('/').next().unwrap_or_default();
+            ip(&["route", "add", address, "dev", &host_end])?;
+        }
+        Ok(macs)
     }
 
     /// Writes `count` leases of other pods, from the first address after the gateway on, and that

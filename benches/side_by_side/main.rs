@@ -12,15 +12,17 @@ mod host;
 mod network;
 mod report;
 mod round;
+mod startup;
 mod statistics;
 mod trace;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use serde_json::json;
 
 use call::Measured;
 use contender::Contender;
@@ -54,6 +56,13 @@ struct Arguments {
     /// Count processes, threads and system calls, too, in one more round under strace
     #[arg(long)]
     syscalls: bool,
+    /// The cases that need features of the kernel that many a machine lacks, in a guest; there ratios
+    /// count, not milliseconds
+    #[arg(long)]
+    guest: bool,
+    /// Measure instead how soon each type sends its first netlink message
+    #[arg(long, conflicts_with_all = ["guest", "density", "syscalls", "only", "list"])]
+    startup: bool,
     /// Only the cases whose name contains one of these, separated by commas
     #[arg(long, value_name = "WORDS", value_delimiter = ',')]
     only: Vec<String>,
@@ -104,7 +113,8 @@ struct Effort {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Error> {
-    let cases: Vec<_> = cases::all(arguments.density)
+    let cases = if arguments.guest { cases::in_guest() } else { cases::all(arguments.density) };
+    let cases: Vec<_> = cases
         .into_iter()
         .filter(|case| {
             let only = &arguments.only;
@@ -127,23 +137,25 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         trace: arguments.syscalls,
     };
     let causeway = Contender::plugins("causeway", &arguments.causeway)?;
-    let contenders = [
-        causeway.fused(),
-        causeway,
-        Contender::plugins("reference", &arguments.reference)?,
-        Contender::floor(&arguments.programs)?,
-    ];
+    let reference = Contender::plugins("reference", &arguments.reference)?;
+    if arguments.startup {
+        let rows = startup::run(&[causeway, reference], if arguments.quick { 5 } else { 15 })?;
+        return write(arguments.json.as_deref(), &format!("{:#}\n", json!({ "rows": rows })));
+    }
+    let contenders =
+        [causeway.fused(), causeway, reference, Contender::floor(&arguments.programs)?];
     let stopwatch = arguments.programs.join("stopwatch");
     let mut report = Report::begin(&contenders);
     for case in &cases {
         let rows = round::run(case, &contenders, &stopwatch, &effort)?;
         report.add(case, &rows);
     }
-    if let Some(path) = &arguments.json {
-        std::fs::write(path, report.json())
-            .map_err(Error::io(format!("write {}", path.display())))?;
-    }
-    Ok(())
+    write(arguments.json.as_deref(), &report.json())
+}
+
+fn write(file: Option<&Path>, text: &str) -> Result<(), Error> {
+    let Some(path) = file else { return Ok(()) };
+    std::fs::write(path, text).map_err(Error::io(format!("write {}", path.display())))
 }
 
 fn main() -> ExitCode {

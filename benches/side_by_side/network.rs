@@ -14,18 +14,107 @@ pub struct Shape {
     pub prefix: u8,
 }
 
+/// One plugin alone, or a list of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A bridge plugin alone.
     Bridge,
-    /// The plugin ptp alone.
+    /// `bridge` with VLAN 100, which needs a kernel whose bridges filter VLANs.
+    BridgeVlan,
     Ptp,
-    /// The plugin macvlan alone.
+    /// `netkit`, beside the reference's `ptp`, since the reference has none.
+    Netkit,
     Macvlan,
-    /// Address management alone.
+    Ipvlan,
+    Vlan,
+    Dummy,
+    HostDevice,
+    Tap,
+    Loopback,
+    Portmap,
+    Firewall,
+    Bandwidth,
+    Tuning,
+    Sbr,
+    Vrf,
     HostLocal,
+    Static,
+    Dhcp,
     /// The usual list: bridge, portmap, firewall, bandwidth, tuning.
     Chain,
+}
+
+/// The VLAN of the cases that have one.
+pub const VLAN: u16 = 100;
+
+impl Kind {
+    /// Each plugin alone, in the order of the README.
+    pub const ALONE: [Self; 19] = [
+        Self::Bridge,
+        Self::Macvlan,
+        Self::Ipvlan,
+        Self::Vlan,
+        Self::Dummy,
+        Self::Ptp,
+        Self::Netkit,
+        Self::HostDevice,
+        Self::Tap,
+        Self::HostLocal,
+        Self::Static,
+        Self::Dhcp,
+        Self::Loopback,
+        Self::Portmap,
+        Self::Firewall,
+        Self::Bandwidth,
+        Self::Tuning,
+        Self::Sbr,
+        Self::Vrf,
+    ];
+
+    /// The type's name, and so the program's; of a list, its first one's.
+    pub fn plugin(self) -> &'static str {
+        match self {
+            Self::Bridge | Self::BridgeVlan | Self::Chain => "bridge",
+            Self::Ptp => "ptp",
+            Self::Netkit => "netkit",
+            Self::Macvlan => "macvlan",
+            Self::Ipvlan => "ipvlan",
+            Self::Vlan => "vlan",
+            Self::Dummy => "dummy",
+            Self::HostDevice => "host-device",
+            Self::Tap => "tap",
+            Self::Loopback => "loopback",
+            Self::Portmap => "portmap",
+            Self::Firewall => "firewall",
+            Self::Bandwidth => "bandwidth",
+            Self::Tuning => "tuning",
+            Self::Sbr => "sbr",
+            Self::Vrf => "vrf",
+            Self::HostLocal => "host-local",
+            Self::Static => "static",
+            Self::Dhcp => "dhcp",
+        }
+    }
+
+    /// Whether nothing is made in the pod's namespace, which may then be anybody's.
+    pub fn only_leases(self) -> bool {
+        matches!(self, Self::HostLocal | Self::Static)
+    }
+
+    /// Whether the pod's interface is there before, made by another plugin.
+    pub fn is_chained(self) -> bool {
+        matches!(
+            self,
+            Self::Portmap | Self::Firewall | Self::Bandwidth | Self::Tuning | Self::Sbr | Self::Vrf
+        )
+    }
+
+    /// Whether the gateways answer to an attached pod.
+    pub fn reaches_gateways(self) -> bool {
+        match self {
+            Self::Dummy | Self::Tap | Self::Loopback | Self::Dhcp => false,
+            _ => !self.only_leases() && !self.is_chained(),
+        }
+    }
 }
 
 /// A network of one contender.
@@ -33,10 +122,13 @@ pub enum Kind {
 pub struct Network {
     pub shape: Shape,
     pub name: String,
-    /// The bridge or, for macvlan, the master.
+    /// The bridge, or the link of the host that stands in its place: the master, or the device that
+    /// a pod gets.
     pub bridge: String,
     /// The second byte of its IPv4 addresses.
     pub number: u8,
+    /// Whose network it is.
+    of_reference: bool,
 }
 
 /// A pod of a network.
@@ -47,13 +139,25 @@ pub struct Pod {
     pub container_id: String,
     /// Path of the namespace.
     pub netns: String,
-    /// What ADD answered.
+    /// Hardware addresses of the interface that a chained plugin finds, of the host's end first.
+    pub macs: (String, String),
+    /// What ADD answered; before that, what the plugin before it has.
     pub result: Value,
 }
 
+/// The name of every pod's interface.
+pub const IFNAME: &str = "eth0";
+
 impl Network {
     pub fn new(shape: Shape, who: &str, number: u8) -> Self {
-        Self { shape, name: format!("net-{who}"), bridge: format!("br-{who}"), number }
+        Self {
+            shape,
+            name: format!("net-{who}"),
+            // Short: the interface of a VLAN of it has a longer name.
+            bridge: format!("br{number}"),
+            number,
+            of_reference: who == "reference",
+        }
     }
 
     /// The configurations as a runtime passes them, one for each plugin, or one for all.
@@ -65,47 +169,64 @@ impl Network {
             }
             entry
         };
-        if self.shape.kind != Kind::Chain {
-            return vec![with(self.first_plugin())];
-        }
-        let ports = [0, 1].map(|one| {
-            json!({ "hostPort": self.port(pod) + one, "containerPort": 80 + one, "protocol": "tcp" })
-        });
-        let limits = json!({
-            "ingressRate": 100_000_000, "ingressBurst": 1_000_000,
-            "egressRate": 100_000_000, "egressBurst": 1_000_000,
-        });
-        let asked = |key: &str| json!({ key: true });
-        let entries = [
-            (self.first_plugin(), None),
-            (
-                json!({ "type": "portmap", "capabilities": asked("portMappings") }),
-                Some(json!({ "portMappings": ports })),
-            ),
-            (json!({ "type": "firewall", "backend": "nftables" }), None),
-            (
-                json!({ "type": "bandwidth", "capabilities": asked("bandwidth") }),
-                Some(json!({ "bandwidth": limits })),
-            ),
-            (
-                json!({ "type": "tuning", "sysctl": { "net.core.somaxconn": "512" }, "mtu": 1400 }),
-                None,
-            ),
-        ];
+        let kinds: &[Kind] = match self.shape.kind {
+            Kind::Chain => {
+                &[Kind::Bridge, Kind::Portmap, Kind::Firewall, Kind::Bandwidth, Kind::Tuning]
+            }
+            _ => &[self.shape.kind],
+        };
+        let mut entries: Vec<_> = kinds.iter().map(|kind| self.plugin(*kind)).collect();
         if as_one {
-            let plugins: Vec<_> = entries.into_iter().map(|(entry, _)| entry).collect();
-            let runtime = json!({ "portMappings": ports, "bandwidth": limits });
+            let runtime = json!({ "portMappings": self.ports(pod), "bandwidth": limits() });
             return vec![with(json!({
-                "type": "causeway", "plugins": plugins, "runtimeConfig": runtime,
+                "type": "causeway", "plugins": entries, "runtimeConfig": runtime,
             }))];
         }
-        let each = entries.into_iter().map(|(mut entry, runtime)| {
-            if let (Value::Object(keys), Some(runtime)) = (&mut entry, runtime) {
+        for (entry, kind) in entries.iter_mut().zip(kinds) {
+            let runtime = match kind {
+                Kind::Portmap => json!({ "portMappings": self.ports(pod) }),
+                Kind::Bandwidth => json!({ "bandwidth": limits() }),
+                _ => continue,
+            };
+            if let Value::Object(keys) = entry {
                 keys.insert("runtimeConfig".to_owned(), runtime);
             }
-            with(entry)
-        });
-        each.collect()
+        }
+        entries.into_iter().map(with).collect()
+    }
+
+    /// What the plugin before a chained one has answered.
+    pub fn result_before(&self, pod: &Pod) -> Value {
+        if !self.shape.kind.is_chained() {
+            return Value::Null;
+        }
+        let ips: Vec<_> = self
+            .addresses(pod.number)
+            .iter()
+            .zip(self.gateways())
+            .map(|(address, gateway)| {
+                json!({ "address": address, "gateway": gateway, "interface": 1 })
+            })
+            .collect();
+        json!({
+            "cniVersion": "1.0.0",
+            "interfaces": [
+                { "name": self.host_end(pod), "mac": pod.macs.0 },
+                { "name": IFNAME, "mac": pod.macs.1, "sandbox": pod.netns },
+            ],
+            "ips": ips,
+            "routes": [{ "dst": "0.0.0.0/0" }],
+        })
+    }
+
+    /// The host's end of the interface that a chained plugin finds.
+    pub fn host_end(&self, pod: &Pod) -> String {
+        format!("h{}-{}", self.number, pod.number)
+    }
+
+    fn ports(&self, pod: &Pod) -> Value {
+        let port = |one| json!({ "hostPort": self.port(pod) + one, "containerPort": 80 + one, "protocol": "tcp" });
+        json!([port(0), port(1)])
     }
 
     /// The first host port of a pod. No two pods of a case share one.
@@ -113,26 +234,64 @@ impl Network {
         4000 + usize::from(self.number) * 10_000 + pod.number * 2
     }
 
-    fn first_plugin(&self) -> Value {
+    /// The entry of one plugin.
+    fn plugin(&self, kind: Kind) -> Value {
+        let mut entry = match kind {
+            Kind::Bridge | Kind::Chain => json!({
+                "bridge": self.bridge, "isDefaultGateway": true,
+                "ipMasq": self.shape.masquerade, "ipam": self.host_local(),
+            }),
+            Kind::BridgeVlan => json!({
+                "bridge": self.bridge, "isDefaultGateway": true, "vlan": VLAN,
+                "ipam": self.host_local(),
+            }),
+            Kind::HostLocal => json!({ "ipam": self.host_local() }),
+            Kind::Ptp | Kind::Netkit => json!({
+                "ipMasq": self.shape.masquerade,
+                "ipam": self.with_default_routes(self.host_local()),
+            }),
+            Kind::Macvlan | Kind::Ipvlan => json!({
+                "master": self.bridge, "ipam": self.with_default_routes(self.host_local()),
+            }),
+            Kind::Vlan => json!({
+                "master": self.bridge, "vlanId": VLAN,
+                "ipam": self.with_default_routes(self.host_local()),
+            }),
+            Kind::HostDevice => json!({
+                "device": self.bridge, "ipam": self.with_default_routes(self.host_local()),
+            }),
+            Kind::Dummy | Kind::Tap => json!({ "ipam": self.host_local() }),
+            Kind::Static => json!({ "ipam": {
+                "type": "static",
+                "addresses": [{
+                    "address": format!("10.{}.0.9/16", self.number),
+                    "gateway": format!("10.{}.0.1", self.number),
+                }],
+                "routes": [{ "dst": "0.0.0.0/0" }],
+            }}),
+            Kind::Dhcp => json!({ "ipam": { "type": "dhcp" } }),
+            Kind::Loopback | Kind::Sbr => json!({}),
+            Kind::Portmap => json!({ "capabilities": { "portMappings": true } }),
+            Kind::Firewall => json!({ "backend": "nftables" }),
+            Kind::Bandwidth => json!({ "capabilities": { "bandwidth": true } }),
+            Kind::Tuning => json!({ "sysctl": { "net.core.somaxconn": "512" }, "mtu": 1400 }),
+            Kind::Vrf => json!({ "vrfname": "blue" }),
+        };
+        if let Value::Object(keys) = &mut entry {
+            let reference_has_none = kind == Kind::Netkit && self.of_reference;
+            let plugin = if reference_has_none { "ptp" } else { kind.plugin() };
+            keys.insert("type".to_owned(), json!(plugin));
+        }
+        entry
+    }
+
+    fn host_local(&self) -> Value {
         let Self { number, shape, .. } = self;
         let mut ranges = vec![json!([{ "subnet": format!("10.{number}.0.0/{}", shape.prefix) }])];
         if shape.dual_stack {
             ranges.push(json!([{ "subnet": format!("fd00:{number}::/64") }]));
         }
-        let ipam = json!({ "type": "host-local", "ranges": ranges });
-        match shape.kind {
-            Kind::HostLocal => json!({ "type": "host-local", "ipam": ipam }),
-            Kind::Ptp => json!({
-                "type": "ptp", "ipMasq": shape.masquerade, "ipam": self.with_default_routes(ipam),
-            }),
-            Kind::Macvlan => json!({
-                "type": "macvlan", "master": self.bridge, "ipam": self.with_default_routes(ipam),
-            }),
-            Kind::Bridge | Kind::Chain => json!({
-                "type": "bridge", "bridge": self.bridge, "isDefaultGateway": true,
-                "ipMasq": shape.masquerade, "ipam": ipam,
-            }),
-        }
+        json!({ "type": "host-local", "ranges": ranges })
     }
 
     fn with_default_routes(&self, mut ipam: Value) -> Value {
@@ -169,4 +328,12 @@ impl Network {
         }
         addresses
     }
+}
+
+/// Bandwidth limits of every pod that has some; bits and bits per second.
+fn limits() -> Value {
+    json!({
+        "ingressRate": 100_000_000, "ingressBurst": 1_000_000,
+        "egressRate": 100_000_000, "egressBurst": 1_000_000,
+    })
 }

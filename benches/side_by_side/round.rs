@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::cases::Case;
 use crate::contender::{Contender, Verb};
 use crate::host::{Host, settle};
-use crate::network::{Kind, Network, Pod};
+use crate::network::{Kind, Network, Pod, Shape};
 use crate::trace::{self, Counted};
 use crate::{Effort, Error, Measured};
 
@@ -30,25 +30,54 @@ pub struct Row {
 }
 
 /// A contender in a case.
-struct Entrant<'a> {
-    contender: &'a Contender,
-    network: Network,
+pub struct Entrant<'a> {
+    pub contender: &'a Contender,
+    pub network: Network,
     /// What address management is told; it does nothing there.
     idle_netns: String,
     /// Pods made so far.
     pods: usize,
 }
 
-impl Entrant<'_> {
-    fn next_pod(&mut self, host: &Host) -> Result<Pod, Error> {
+impl<'a> Entrant<'a> {
+    /// With what its network finds on the host; `number` is the network's.
+    pub fn enter(
+        contender: &'a Contender,
+        shape: Shape,
+        number: u8,
+        host: &Host,
+    ) -> Result<Self, Error> {
+        let network = Network::new(shape, contender.name, number);
+        if contender.needs_bridge() && shape.kind == Kind::Bridge {
+            host.make_bridge(&network)?;
+        }
+        if matches!(shape.kind, Kind::Macvlan | Kind::Ipvlan | Kind::Vlan | Kind::HostDevice) {
+            host.make_link(&network)?;
+        }
+        let idle_netns = host.make_pod_namespace(&format!("idle-{number}"))?;
+        Ok(Self { contender, network, idle_netns, pods: 0 })
+    }
+
+    /// One more pod, with the interface that a chained plugin finds.
+    pub fn next_pod(&mut self, host: &Host) -> Result<Pod, Error> {
         let container_id = format!("{}-{}", self.contender.name, self.pods);
-        let netns = match self.network.shape.kind {
-            Kind::Bridge | Kind::Ptp | Kind::Macvlan | Kind::Chain => {
-                host.make_pod_namespace(&container_id)?
-            }
-            Kind::HostLocal => self.idle_netns.clone(),
+        let kind = self.network.shape.kind;
+        let netns = if kind.only_leases() {
+            self.idle_netns.clone()
+        } else {
+            host.make_pod_namespace(&container_id)?
         };
-        let pod = Pod { number: self.pods, container_id, netns, result: Value::Null };
+        let mut pod = Pod {
+            number: self.pods,
+            container_id,
+            netns,
+            macs: Default::default(),
+            result: Value::Null,
+        };
+        if kind.is_chained() {
+            pod.macs = host.make_interface(&self.network, &pod)?;
+            pod.result = self.network.result_before(&pod);
+        }
         self.pods += 1;
         Ok(pod)
     }
@@ -122,7 +151,7 @@ pub fn run(
                 let (measured, answer) = entrant.measure(verb, pod, stopwatch)?;
                 if verb == Verb::Add {
                     pod.result = serde_json::from_str(&answer).unwrap_or(Value::Null);
-                    if round == 0 && case.shape.kind != Kind::HostLocal {
+                    if round == 0 && case.shape.kind.reaches_gateways() {
                         entrant.check_reach(&host, pod)?;
                     }
                 }
@@ -148,20 +177,15 @@ fn enter<'a>(
     host: &Host,
     stopwatch: &Path,
 ) -> Result<Vec<Entrant<'a>>, Error> {
-    let idle_netns = host.make_pod_namespace("idle")?;
     let mut entrants = Vec::new();
     for (&contender, number) in contenders.iter().zip(1..) {
-        let network = Network::new(case.shape, contender.name, number);
-        if contender.needs_bridge() && case.shape.kind == Kind::Bridge {
-            host.make_bridge(&network)?;
-        }
-        if case.shape.kind == Kind::Macvlan {
-            host.make_master(&network)?;
+        let mut entrant = Entrant::enter(contender, case.shape, number, host)?;
+        if case.shape.kind == Kind::Vlan {
+            host.make_vlan_gateways(&entrant.network)?;
         }
         if contender.has_leases() {
-            host.write_leases(&network, case.leases_before(), case.is_nearly_full)?;
+            host.write_leases(&entrant.network, case.leases_before(), case.is_nearly_full)?;
         }
-        let mut entrant = Entrant { contender, network, idle_netns: idle_netns.clone(), pods: 0 };
         for _ in 0..case.attached {
             let pod = entrant.next_pod(host)?;
             entrant.measure(Verb::Add, &pod, stopwatch)?;

@@ -1,10 +1,12 @@
-//! Counts what a call asks of the kernel, by strace.
+//! What a call asks of the kernel, and when it first does so, by strace.
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::Error;
 use crate::call::Call;
+use crate::startup::First;
 
 const LOG: &str = "/run/strace";
 
@@ -55,4 +57,44 @@ fn parse(log: &str) -> Counted {
         }
     }
     counted
+}
+
+/// Executes the call under strace and says how long after `execve` the program, or one that it
+/// executes, first did what [`First`] names; gives its answer, too, also that of a failure.
+pub fn first(call: &Call) -> Result<(Duration, First, String), Error> {
+    let mut strace = Command::new("strace");
+    // With a filter in the kernel it stops at these calls alone.
+    strace.args(["-f", "--seccomp-bpf", "-qq", "-ttt", "-e", "signal=none"]);
+    strace.args(["-e", "trace=execve,connect,sendto,sendmsg,write", "-o", LOG]);
+    strace.arg(&call.program);
+    let output = call.execute(strace)?;
+    let log = fs::read(LOG).map_err(Error::io("read strace's log"))?;
+    let log = String::from_utf8_lossy(&log);
+    let (time, first) = parse_first(&log).ok_or_else(|| Error::Unreadable(log.to_string()))?;
+    Ok((time, first, String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
+/// Lines are `PID SECONDS.MICROSECONDS name(arguments...`.
+fn parse_first(log: &str) -> Option<(Duration, First)> {
+    let lines = || {
+        log.lines().filter_map(|line| {
+            let (_, rest) = line.split_once(' ')?;
+            let (time, call) = rest.trim_start().split_once(' ')?;
+            let (seconds, microseconds) = time.split_once('.')?;
+            let time = Duration::from_secs(seconds.parse().ok()?)
+                + Duration::from_micros(microseconds.parse().ok()?);
+            Some((time, call))
+        })
+    };
+    let (start, _) = lines().find(|(_, call)| call.starts_with("execve("))?;
+    let find = |is: &dyn Fn(&str) -> bool| {
+        lines().find(|(_, call)| is(call)).map(|(time, _)| time.saturating_sub(start))
+    };
+    let message = find(&|call| call.starts_with("sendto(") || call.starts_with("sendmsg("));
+    let connection = find(&|call| call.starts_with("connect("));
+    let answer = find(&|call| call.starts_with("write(1,"));
+    message
+        .map(|time| (time, First::Message))
+        .or_else(|| connection.map(|time| (time, First::Connection)))
+        .or_else(|| answer.map(|time| (time, First::Answer)))
 }

@@ -2,7 +2,7 @@
 //! plugins, as a runtime would make it. Environment, container IDs and kept results are cnitool's, so
 //! that either can finish what the other began.
 
-mod namespace;
+pub(super) mod namespace;
 mod surroundings;
 
 use std::path::PathBuf;
@@ -262,7 +262,15 @@ impl Attach {
             capability_args: here.capability_args.clone().unwrap_or_default(),
         };
         let result = here.runtime.add(list, &attachment, self.keep)?;
-        output::print(&format!("{}\n", result.to_json(list.version()?)?))?;
+        let told = result.to_json(list.version()?).map_err(Error::from);
+        let told = told.and_then(|text| Ok(output::print(&format!("{text}\n"))?));
+        if let Err(error) = told {
+            // Nobody knows of it, so nobody would detach it.
+            let owner = attachment.owner(&list.name);
+            let cached = cache::read(&here.runtime.results, &owner)?;
+            here.runtime.del(list, &attachment, cached.as_ref())?;
+            return Err(error);
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

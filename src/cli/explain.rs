@@ -3,13 +3,15 @@
 mod needs;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Map, Value, json};
 
+use super::attach::namespace::Target;
+use super::output::{self, Format, styled};
 use crate::kernel::features::{self, Feature, State};
 use crate::kernel::netns::{self, Namespace};
 use crate::libcni::conf_dir::load_file;
@@ -47,14 +49,8 @@ pub struct Explain {
     #[arg(long, default_value = "explain")]
     container_id: String,
     /// For people, or for programs
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Text,
-    Json,
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
 }
 
 /// Why there is nothing to show.
@@ -66,6 +62,9 @@ pub enum Error {
     /// CAP_ARGS is no JSON object.
     #[error("CAP_ARGS: must be a JSON object, such as {{\"portMappings\": [ … ]}}: {0}")]
     Capabilities(String),
+    /// What is to be a namespace is none.
+    #[error(transparent)]
+    Target(Box<super::error::Error>),
     /// No namespace could be made.
     #[error("{0}; run as root, or name one by --netns")]
     Namespace(#[from] netns::Error),
@@ -87,14 +86,17 @@ impl Explain {
     /// [`Error`].
     pub fn run(self) -> Result<ExitCode, Error> {
         let list = load_file(&self.file)?;
-        let scratch = match &self.netns {
-            Some(_) => None,
-            None => Some(Namespace::unnamed()?),
-        };
-        let netns = match (&self.netns, &scratch) {
-            (Some(name), _) => path_of(name),
-            (None, Some(scratch)) => scratch.path().to_owned(),
-            (None, None) => PathBuf::new(),
+        // Kept until the end: the path leads there only as long.
+        let target = self.netns.as_deref().map(Target::read).transpose();
+        let (_scratch, netns) = match target.map_err(|error| Error::Target(Box::new(error)))? {
+            Some(target) if target != Target::New => {
+                (None, target.paths().into_iter().next().unwrap_or_default())
+            }
+            _ => {
+                let scratch = Namespace::unnamed()?;
+                let path = scratch.path().to_owned();
+                (Some(scratch), path)
+            }
         };
         let request = self.request(&list, &netns)?;
         let explained = explain_each(SELF, &request)?;
@@ -102,11 +104,12 @@ impl Explain {
         let features = features::look_for(&needs::features(&needs));
         let lacking = features.iter().any(|(_, state)| *state == State::Lacking);
         let version = request.config.version;
-        let text = match self.output {
-            Output::Text => self.in_words(&list, &explained, &features),
-            Output::Json => format!("{:#}\n", self.in_json(&list, &explained, &features, version)?),
-        };
-        io::stdout().lock().write_all(text.as_bytes())?;
+        match self.output {
+            Format::Text => output::print(&self.in_words(&list, &explained, &features))?,
+            Format::Json => {
+                output::print_json(&self.in_json(&list, &explained, &features, version)?)?;
+            }
+        }
         Ok(if lacking { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
@@ -153,7 +156,7 @@ impl Explain {
         );
         let mut number = 0;
         for part in &explained.parts {
-            text.push_str(&format!("\n{}\n", part.plugin));
+            text.push_str(&format!("\n{}\n", styled(output::STRONG, &part.plugin)));
             if part.resources.is_empty() {
                 text.push_str(match explained.unknown {
                     Some(_) => "     what it does depends on the addresses\n",
@@ -229,15 +232,6 @@ impl Explain {
     }
 }
 
-/// Where a namespace is that a person names.
-fn path_of(name: &str) -> PathBuf {
-    match name.strip_prefix("pid:") {
-        Some(pid) => format!("/proc/{pid}/ns/net").into(),
-        None if name.contains('/') => name.into(),
-        None => Path::new(netns::DIRECTORY).join(name),
-    }
-}
-
 /// CAP_ARGS, which cnitool reads: what the runtime gives for capabilities.
 fn capabilities() -> Result<Option<Map<String, Value>>, Error> {
     let Some(text) = std::env::var_os("CAP_ARGS").filter(|text| !text.is_empty()) else {
@@ -258,12 +252,15 @@ fn word(state: &State) -> &'static str {
 
 fn in_words(feature: Feature, state: &State) -> String {
     match state {
-        State::Here => "is here".to_owned(),
+        State::Here => styled(output::GOOD, "is here"),
         State::Loadable => format!(
             "is loaded when it is used (module {})",
             feature.module().unwrap_or(feature.name())
         ),
-        State::Lacking => format!("IS LACKING ({}): an ADD would fail", feature.option()),
+        State::Lacking => {
+            let lacking = styled(output::BAD, "is lacking");
+            format!("{lacking} ({}): an ADD would fail", feature.option())
+        }
         State::Unknown(problem) => format!("may be here or not: {problem}"),
     }
 }

@@ -1,13 +1,14 @@
 //! `causeway lint`: configuration files, checked before a pod needs them.
 
-use std::io::{self, IsTerminal, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 
+use super::output::{self, Format};
 use crate::kernel;
 use crate::libcni::{BIN_DIR, CONF_DIR};
 use crate::lint::{self, Document, Finding, Node, Place, Report, Severity, Surroundings};
@@ -32,14 +33,8 @@ pub struct Lint {
     #[arg(long)]
     deny_warnings: bool,
     /// For people, or for programs
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Text,
-    Json,
+    #[arg(long, value_enum, default_value_t)]
+    output: Format,
 }
 
 /// Why nothing was checked.
@@ -73,18 +68,13 @@ impl Lint {
         let report = match lint::check(&paths, &surroundings) {
             Ok(report) => report,
             Err(error) => {
-                eprintln!("causeway: {error}");
+                output::tell(&error.to_string());
                 return Ok(ExitCode::from(UNREADABLE));
             }
         };
-        let out = &mut io::stdout().lock();
         match self.output {
-            Output::Json => writeln!(out, "{:#}", in_json(&report))?,
-            Output::Text => {
-                let coloured = io::stdout().is_terminal()
-                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-                write!(out, "{}", in_words(&report, coloured))?;
-            }
+            Format::Json => output::print_json(&in_json(&report))?,
+            Format::Text => output::print(&in_words(&report, true))?,
         }
         let (errors, warnings) = (report.count(Severity::Error), report.count(Severity::Warning));
         let failed = errors > 0 || self.deny_warnings && warnings > 0;
@@ -169,7 +159,7 @@ fn summary(report: &Report) -> String {
         plural(report.count(Severity::Error), "error", "errors"),
         plural(report.count(Severity::Warning), "warning", "warnings"),
     );
-    if report.networks.len() > 1
+    if report.networks.iter().filter(|network| !network.continues).count() > 1
         && let Some(first) = report.networks.first()
         && let Some(document) = report.documents.get(first.document)
     {

@@ -1,10 +1,11 @@
 //! `causeway schema`: the JSON Schema of network configurations.
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use clap::Args;
 
+use super::output;
 use crate::schema::{self, Known};
 
 /// What to describe.
@@ -51,7 +52,7 @@ impl Schema {
                 .of(&name)
                 .ok_or_else(|| Error::Unknown { known: schema::names().join(", "), given: name })?,
         };
-        writeln!(io::stdout().lock(), "{schema:#}")?;
+        output::print_json(&schema)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -32,6 +32,8 @@ pub mod option {
     pub const REQUESTED_ADDRESS: u8 = 50;
     /// Seconds for which an address is lent.
     pub const LEASE_TIME: u8 = 51;
+    /// Which of the fields for a server name and a file hold options, too.
+    pub const OVERLOAD: u8 = 52;
     /// The kind of message.
     pub const MESSAGE_TYPE: u8 = 53;
     /// The server that is meant, or speaks.
@@ -131,6 +133,11 @@ const FIXED: usize = 240;
 /// What BOOTP relays and servers expect at least (RFC 1542, section 2.1).
 const SHORTEST: usize = 300;
 const MAGIC: u32 = 0x6382_5363;
+/// Fields for which clients have no use, and which may hold more options (RFC 2132, section 9.3).
+const SERVER_NAME: std::ops::Range<usize> = 44..108;
+const FILE: std::ops::Range<usize> = 108..236;
+const PAD: u8 = 0;
+const END: u8 = 255;
 
 impl Message {
     /// A message of a kind with nothing in it.
@@ -205,17 +212,31 @@ impl Message {
         bytes
     }
 
-    /// Reads a message; `None` for what is none. Pieces of one option are put together (RFC 3396).
+    /// Reads a message; `None` for what is none. Pieces of one option are put together (RFC 3396), and
+    /// options in the fields for a server name and a file are read if the message says that there are.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         let packet = DhcpPacket::new_checked(bytes).ok()?;
         if packet.magic_number() != MAGIC {
             return None;
         }
         let mut options: Vec<(u8, Vec<u8>)> = Vec::new();
-        for DhcpOption { kind, data } in packet.options() {
-            match options.iter_mut().find(|(known, _)| *known == kind) {
+        let mut add =
+            |kind: u8, data: &[u8]| match options.iter_mut().find(|(known, _)| *known == kind) {
                 Some((_, value)) => value.extend(data),
                 None => options.push((kind, data.to_vec())),
+            };
+        let mut overload = 0;
+        for DhcpOption { kind, data } in packet.options() {
+            if kind == option::OVERLOAD {
+                overload = data.first().copied().unwrap_or(0);
+            } else {
+                add(kind, data);
+            }
+        }
+        // The order of RFC 3396, section 5.
+        for (bit, place) in [(1, FILE), (2, SERVER_NAME)] {
+            if overload & bit != 0 {
+                each_option(bytes.get(place).unwrap_or_default(), &mut add);
             }
         }
         let place = options.iter().position(|(code, _)| *code == option::MESSAGE_TYPE)?;
@@ -233,6 +254,24 @@ impl Message {
             mac: Mac(packet.client_hardware_address().0),
             options,
         })
+    }
+}
+
+/// Reads options as they stand one after the other, up to the end or the first that is cut off.
+fn each_option(mut bytes: &[u8], add: &mut dyn FnMut(u8, &[u8])) {
+    loop {
+        bytes = match bytes {
+            [] | [END, ..] => return,
+            [PAD, rest @ ..] => rest,
+            [kind, length, rest @ ..] => {
+                let Some((data, rest)) = rest.split_at_checked(usize::from(*length)) else {
+                    return;
+                };
+                add(*kind, data);
+                rest
+            }
+            [_] => return,
+        };
     }
 }
 
@@ -334,70 +373,4 @@ pub fn probe_frame(address: Ipv4Addr, mac: Mac) -> Vec<u8> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-mod tests {
-    use super::*;
-
-    const MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
-
-    fn message() -> Message {
-        let mut message = Message::new(Kind::Request, 0x1234_5678, MAC);
-        message.seconds = 7;
-        message.broadcast = true;
-        message.client = Ipv4Addr::new(10, 9, 0, 5);
-        message.set(option::CLIENT_ID, *b"\0abc/net/eth0");
-        message.set(option::REQUEST_LIST, [1, 3]);
-        message
-    }
-
-    #[test]
-    fn a_message_comes_back_out_of_its_frame() {
-        let frame = broadcast_frame(&message());
-        assert_eq!(read_frame(&frame), Some(Heard::Message(Box::new(message()), message().client)));
-    }
-
-    #[test]
-    fn options_may_come_in_pieces() {
-        let mut long = message();
-        long.options = vec![(121, vec![1, 2]), (3, vec![10, 0, 0, 1]), (121, vec![3])];
-        let back = Message::read(&long.to_bytes()).unwrap();
-        assert_eq!(back.option(121), Some([1, 2, 3].as_slice()));
-        assert_eq!(back.address(3), Some(Ipv4Addr::new(10, 0, 0, 1)));
-    }
-
-    #[test]
-    fn an_option_that_is_set_again_is_replaced() {
-        let mut message = message();
-        message.set(option::CLIENT_ID, *b"mine");
-        assert_eq!(message.option(option::CLIENT_ID), Some(b"mine".as_slice()));
-        assert_eq!(message.options.len(), 2);
-    }
-
-    #[test]
-    fn who_speaks_from_an_address_claims_it() {
-        let address = Ipv4Addr::new(10, 9, 0, 5);
-        let mut frame = probe_frame(address, MAC);
-        assert_eq!(read_frame(&frame), None, "a probe is a question only");
-        // The sender's address, behind two hardware headers.
-        frame[28..32].copy_from_slice(&address.octets());
-        assert_eq!(read_frame(&frame), Some(Heard::Claim(address, MAC)));
-    }
-
-    #[test]
-    fn damaged_frames_are_passed_over() {
-        let good = broadcast_frame(&message());
-        for cut in 0..good.len() {
-            read_frame(&good[..cut]);
-        }
-        for place in 0..good.len() {
-            for byte in [0, 1, 0x7f, 0xff] {
-                let mut bad = good.clone();
-                bad[place] = byte;
-                read_frame(&bad);
-            }
-        }
-        let probe = probe_frame(Ipv4Addr::UNSPECIFIED, MAC);
-        for cut in 0..probe.len() {
-            read_frame(&probe[..cut]);
-        }
-    }
-}
+mod tests;

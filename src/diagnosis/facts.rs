@@ -53,6 +53,8 @@ pub struct Facts {
     pub configurations: Vec<Configuration>,
     /// Configurations that cannot, with the reason.
     pub broken_configurations: Vec<(PathBuf, String)>,
+    /// Configurations that can be loaded, and what `causeway lint` calls an error in them.
+    pub faulty_configurations: Vec<(PathBuf, Vec<String>)>,
     /// What could not be read, in words.
     pub unread: Vec<String>,
 }
@@ -171,9 +173,9 @@ pub struct Attachment {
     /// Families of which the host has to forward for it.
     #[serde(default)]
     pub forwarded: Vec<IpFamily>,
-    /// Whether what it sends is masqueraded.
+    /// Whether it was given an end of a pair, of which the host has the other one.
     #[serde(default)]
-    pub masqueraded: bool,
+    pub paired: bool,
     /// The bridge it is attached to.
     #[serde(default)]
     pub bridge: Option<String>,

@@ -45,6 +45,10 @@ fn each_fact_leads_to_its_finding() {
     assert_eq!(with(|it| it["links"][0]["mtu"] = json!(1400)), ["mtu"]);
     assert_eq!(with(|it| it["attachments"][0]["alive"] = json!(false)), ["namespace-gone"]);
     assert_eq!(
+        with(|it| it["faultyConfigurations"] = json!([["/etc/cni/net.d/1.conf", ["no", "no"]]])),
+        ["configuration"]
+    );
+    assert_eq!(
         with(|it| it["leases"] = json!([{"network": "pods", "folder": "/l/pods",
         "address": "10.88.0.9", "containerId": "dead", "ifname": "eth0"},
         {"network": "pods", "folder": "/l/pods", "address": "10.88.0.2", "containerId": "abc",
@@ -93,6 +97,24 @@ fn each_fact_leads_to_its_finding() {
     assert_eq!(with(|it| it["kernel"]["nfTables"] = json!(false)), ["kernel"]);
     assert_eq!(with(|it| it["directories"][0]["mode"] = json!(0o777)), ["directory"]);
     assert_eq!(with(|it| it["unread"] = json!(["something"])), ["unread"]);
+}
+
+#[test]
+fn a_pod_that_may_be_alive_is_not_removed() {
+    use serde_json::json;
+    let fixable = |facts: &serde_json::Value| {
+        let facts: Facts = serde_json::from_value(facts.clone()).unwrap();
+        diagnose(&facts).into_iter().filter(|finding| finding.fix.is_some()).count()
+    };
+    let mut facts = healthy();
+    facts["attachments"][0]["alive"] = json!(false);
+    assert_eq!(fixable(&facts), 0, "its link is there");
+    facts["links"].as_array_mut().unwrap().remove(2);
+    assert_eq!(fixable(&facts), 1);
+    facts["livingAddresses"] = json!(["10.88.0.2"]);
+    assert_eq!(fixable(&facts), 0, "its address is in some namespace");
+    facts["attachments"][0]["paired"] = json!(true);
+    assert_eq!(fixable(&facts), 1, "a pair goes with its namespace");
 }
 
 #[test]

@@ -189,7 +189,8 @@ struct Host<'a> {
 
 impl<'a> Host<'a> {
     fn new(links: &'a [Link]) -> Self {
-        let aliased = links.iter().filter(|link| !link.alias.is_empty());
+        // An attachment's other links, such as an ifb device, bear its alias, too.
+        let aliased = links.iter().filter(|link| link.is_end_of_pair() && !link.alias.is_empty());
         Self {
             by_name: links.iter().map(|link| (link.name.as_str(), link)).collect(),
             by_alias: aliased.map(|link| (link.alias.as_str(), link)).collect(),
@@ -206,7 +207,7 @@ impl<'a> Host<'a> {
     ) -> Option<HostLink> {
         let there = |link: &Link| HostLink { name: link.name.clone(), index: Some(link.index) };
         let text = owner.text();
-        if let Some(link) = self.by_alias.get(text.as_str()).filter(|link| link.is_end_of_pair()) {
+        if let Some(link) = self.by_alias.get(text.as_str()) {
             return Some(there(link));
         }
         let resources = records.iter().flat_map(|record| &record.resources);

@@ -1,9 +1,11 @@
 //! Reading all that tells of attachments.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
 
 use crate::engine::journal::{self, Record};
 use crate::ipam::host_local::{self, RangeSet, StoredLease};
@@ -79,26 +81,33 @@ impl Places {
             problems: conf.broken.iter().map(ToString::to_string).collect(),
             networks: conf.lists,
         };
-        for list in &places.networks {
-            for plugin in &list.plugins {
-                let fused = plugin.config.get("plugins").and_then(serde_json::Value::as_array);
-                let entries = fused.into_iter().flatten().filter_map(serde_json::Value::as_object);
-                for config in entries.chain([&plugin.config]) {
-                    let text = |map: &serde_json::Map<String, serde_json::Value>, key: &str| {
-                        let value = map.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
-                        Some(PathBuf::from(value?.1.as_str().filter(|text| text.starts_with('/'))?))
-                    };
-                    places.state.extend(text(config, "stateDir"));
-                    let ipam = config.get("ipam").and_then(serde_json::Value::as_object);
-                    places.leases.extend(ipam.and_then(|ipam| text(ipam, "dataDir")));
-                }
-            }
-        }
-        for folders in [&mut places.state, &mut places.leases] {
-            let mut seen = BTreeSet::new();
-            folders.retain(|folder| seen.insert(folder.clone()));
+        for list in std::mem::take(&mut places.networks) {
+            places.add_named_by(&list);
+            places.networks.push(list);
         }
         Ok(places)
+    }
+
+    /// Adds the folders that `stateDir` and `dataDir` of a list name.
+    fn add_named_by(&mut self, list: &NetworkList) {
+        let outer = list.plugins.iter().map(|plugin| &plugin.config);
+        for config in outer.chain(list.all_plugins()) {
+            add_folder(&mut self.state, config, "stateDir");
+            let ipam = config.iter().find(|(key, _)| key.eq_ignore_ascii_case("ipam"));
+            if let Some(ipam) = ipam.and_then(|(_, ipam)| ipam.as_object()) {
+                add_folder(&mut self.leases, ipam, "dataDir");
+            }
+        }
+    }
+}
+
+fn add_folder(folders: &mut Vec<PathBuf>, config: &Map<String, Value>, key: &str) {
+    let named = config.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
+    let named = named.and_then(|(_, value)| value.as_str()).map(Path::new);
+    if let Some(folder) = named.filter(|folder| folder.is_absolute())
+        && !folders.iter().any(|known| known == folder)
+    {
+        folders.push(folder.to_owned());
     }
 }
 
@@ -139,6 +148,20 @@ impl Sources {
     /// [`Error`] when a folder is there and cannot be read.
     pub fn read(places: &Places) -> Result<Self, Error> {
         let mut sources = Self { problems: places.problems.clone(), ..Self::default() };
+        for results in &places.results {
+            let (cached, broken) = cache::list(results)?;
+            sources.cached.extend(cached);
+            sources.problems.extend(broken.iter().map(ToString::to_string));
+        }
+        // Attachments outlive their configuration; the one that they were made by was kept.
+        let mut places = places.clone();
+        let configured: HashSet<String> =
+            places.networks.iter().map(|list| list.name.clone()).collect();
+        for cached in sources.cached.iter().filter(|one| !configured.contains(&one.network)) {
+            if let Ok(list) = NetworkList::parse(&cached.path, &cached.config) {
+                places.add_named_by(&list);
+            }
+        }
         for state in &places.state {
             let (records, others) = journal::all(state)?;
             sources.records.extend(records);
@@ -148,20 +171,21 @@ impl Sources {
                 }),
             );
         }
-        for results in &places.results {
-            let (cached, broken) = cache::list(results)?;
-            sources.cached.extend(cached);
-            sources.problems.extend(broken.iter().map(ToString::to_string));
-        }
-        sources.read_leases(places)?;
+        sources.read_leases(&places)?;
         Ok(sources)
     }
 
     fn read_leases(&mut self, places: &Places) -> Result<(), Error> {
         let mut configured: HashMap<PathBuf, Vec<RangeSet>> = HashMap::new();
-        for list in &places.networks {
+        let mut seen = HashSet::new();
+        // Of two lists of one name the first counts.
+        for list in places.networks.iter().filter(|list| seen.insert(list.name.as_str())) {
             match ranges_of(list) {
-                Ok(found) => configured.extend(found),
+                Ok(found) => {
+                    for (path, sets) in found {
+                        configured.entry(path).or_default().extend(sets);
+                    }
+                }
                 Err(why) => self.problems.push(format!("{}: {why}", list.path.display())),
             }
         }
@@ -192,13 +216,18 @@ impl Sources {
         let of_records = self.records.iter().filter_map(|record| record.netns.as_ref());
         let of_results = self.cached.iter().filter_map(|cached| cached.netns.as_ref());
         let paths: BTreeSet<&PathBuf> = of_records.chain(of_results).collect();
-        self.namespaces = paths.into_iter().map(|path| (path.clone(), life_of(path))).collect();
+        let home = Namespace::current().ok();
+        let lives = paths.into_iter().map(|path| (path.clone(), life_of(path, home.as_ref())));
+        self.namespaces = lives.collect();
         Ok(())
     }
 }
 
-fn life_of(path: &Path) -> Life {
+/// A path such as /proc/1234/ns/net may lead to the host's own namespace by now, since the number is
+/// another process's: then the container's is gone.
+fn life_of(path: &Path, home: Option<&Namespace>) -> Life {
     match Namespace::open(path) {
+        Ok(namespace) if home.is_some_and(|home| home.is_same(&namespace)) => Life::Gone,
         Ok(namespace) => Life::Alive(namespace.inode()),
         Err(netns::Error::Gone { .. } | netns::Error::NotANamespace { .. }) => Life::Gone,
         Err(_) => Life::Unknown,
@@ -210,15 +239,15 @@ fn life_of(path: &Path) -> Life {
 fn ranges_of(list: &NetworkList) -> Result<Vec<(PathBuf, Vec<RangeSet>)>, String> {
     let mut found = Vec::new();
     for plugin in list.all_plugins() {
-        let value = serde_json::Value::Object(plugin.clone());
+        let value = Value::Object(plugin.clone());
         let ipam = member(&value, "ipam").and_then(|ipam| member(ipam, "type"));
-        if ipam.and_then(serde_json::Value::as_str) != Some(HOST_LOCAL) {
+        if ipam.and_then(Value::as_str) != Some(HOST_LOCAL) {
             continue;
         }
         let mut config = plugin.clone();
         config.insert("name".to_owned(), list.name.as_str().into());
         config.insert("cniVersion".to_owned(), list.cni_version.as_str().into());
-        let bytes = serde_json::Value::Object(config).to_string().into_bytes();
+        let bytes = Value::Object(config).to_string().into_bytes();
         let config = NetworkConfig::read(bytes).map_err(|error| error.to_string())?;
         let source = host_local::HostLocal::of(&Request::of_configuration(config));
         match source {

@@ -10,6 +10,7 @@ use rtnetlink::AddressMessageBuilder;
 
 pub mod whole;
 
+use super::answer::{self, Said};
 use super::attr;
 use super::error::Error;
 use super::netlink::{RouteSocket, flags};
@@ -23,6 +24,10 @@ pub struct Address {
     pub tentative: bool,
     /// Duplicate address detection found another owner.
     pub duplicate: bool,
+    /// An IPv6 address for everywhere that the kernel made from a router's advertisement, other than
+    /// those it changes from time to time (RFC 8981). What programs add is permanent, if they give no
+    /// lifetime.
+    pub by_router: bool,
 }
 
 /// Lists the addresses of one link, of both families.
@@ -56,6 +61,7 @@ pub fn all(socket: &mut RouteSocket) -> Result<Vec<(u32, Address)>, Error> {
 /// Kinds of attributes and values of linux/if_addr.h.
 mod wire {
     pub(super) const RTM_NEWADDR: u16 = 20;
+    pub(super) const RTM_DELADDR: u16 = 21;
     pub(super) const HEADER: usize = 16;
     /// `nlmsghdr` and `ifaddrmsg` stand before the attributes.
     pub(super) const ATTRIBUTES: usize = HEADER + 8;
@@ -66,6 +72,10 @@ mod wire {
     pub(super) const NO_DETECTION: u32 = 0x02;
     pub(super) const DADFAILED: u32 = 0x08;
     pub(super) const TENTATIVE: u32 = 0x40;
+    pub(super) const TEMPORARY: u32 = 0x01;
+    pub(super) const PERMANENT: u32 = 0x80;
+    /// `RT_SCOPE_UNIVERSE`.
+    pub(super) const EVERYWHERE: u8 = 0;
 }
 
 /// Reads an RTM_NEWADDR message: the link's index and the address.
@@ -73,7 +83,7 @@ fn read(kind: u16, message: &[u8]) -> Option<(u32, Address)> {
     if kind != wire::RTM_NEWADDR {
         return None;
     }
-    let [_family, prefix, flags, _scope, index @ ..] =
+    let [_family, prefix, flags, scope, index @ ..] =
         message.get(wire::HEADER..)?.first_chunk::<8>()?;
     let attributes = message.get(wire::ATTRIBUTES..)?;
     let word = |value: &[u8]| value.try_into().ok().map(u32::from_ne_bytes);
@@ -88,8 +98,29 @@ fn read(kind: u16, message: &[u8]) -> Option<(u32, Address)> {
         network: IpNetwork::new(address, *prefix).ok()?,
         tentative: flags & wire::TENTATIVE != 0,
         duplicate: flags & wire::DADFAILED != 0,
+        by_router: address.is_ipv6()
+            && *scope == wire::EVERYWHERE
+            && flags & (wire::PERMANENT | wire::TEMPORARY) == 0,
     };
     Some((u32::from_ne_bytes(*index), address))
+}
+
+/// The first address of a link that messages, as [`RouteSocket::hear`] gives them, say was taken away
+/// since another host has it. That becomes of one that came from a router (`addrconf_dad_stop` in
+/// net/ipv6/addrconf.c); others stay, as duplicates.
+pub fn given_up(mut heard: &[u8], link: u32) -> Option<IpNetwork> {
+    while let Some((answer, rest)) = answer::split(heard) {
+        heard = rest;
+        if let Said::Object(object) = answer.said
+            && object.kind == wire::RTM_DELADDR
+            && let Some((index, address)) = read(wire::RTM_NEWADDR, object.message)
+            && index == link
+            && address.duplicate
+        {
+            return Some(address.network);
+        }
+    }
+    None
 }
 
 fn message(link: u32, address: IpNetwork) -> AddressMessage {

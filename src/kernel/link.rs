@@ -68,6 +68,8 @@ pub struct Link {
     pub hairpin: bool,
     /// Whether a bridge port reaches only ports that are not isolated.
     pub isolated: bool,
+    /// How a netkit pair behaves, of its head.
+    pub netkit: Option<netkit::Manner>,
     /// What it is, of the kinds that [`Variety`] has.
     pub variety: Option<Variety>,
     /// The loopback interface (`IFF_LOOPBACK`).
@@ -177,6 +179,9 @@ impl Link {
         }
         let data = attr::find(info, wire::INFO_DATA).unwrap_or_default();
         self.variety = Variety::read(&self.kind, data);
+        if self.kind == "netkit" {
+            self.netkit = netkit::Manner::read(data);
+        }
         if self.kind != "bridge" {
             return;
         }
@@ -197,11 +202,11 @@ fn word(bytes: &[u8]) -> Option<u32> {
 /// # Errors
 /// Any refusal but `ENODEV`.
 pub fn index(socket: &RouteSocket, name: &str) -> Result<Option<u32>, Error> {
-    match raw::interface_index(socket.as_fd(), name) {
-        Ok(index) => Ok(Some(index)),
-        Err(Errno::ENODEV) => Ok(None),
-        Err(errno) => Err(Error::Refused { doing: format!("find link {name}"), errno, said: None }),
-    }
+    raw::interface_index(socket.as_fd(), name).map_err(|errno| Error::Refused {
+        doing: format!("find link {name}"),
+        errno,
+        said: None,
+    })
 }
 
 /// Finds a link by name; `None` when there is none.

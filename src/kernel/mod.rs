@@ -23,6 +23,7 @@ pub mod macspoof;
 pub mod masquerade;
 pub mod nat_table;
 pub mod neighbour;
+pub mod neighbour_discovery;
 pub mod netlink;
 pub mod netns;
 pub mod nft;

@@ -88,18 +88,20 @@ impl RouteSocket {
         Ok(socket)
     }
 
-    /// Waits until something is heard, at most `milliseconds`, and throws it away.
+    /// Waits until something is heard, at most `milliseconds`, and gives the messages; none when there
+    /// was nothing, or too much. What is there now is better asked for.
     ///
     /// # Errors
     /// [`Error::Socket`].
-    pub fn hear(&mut self, milliseconds: u16) -> Result<(), Error> {
+    pub fn hear(&mut self, milliseconds: u16) -> Result<&[u8], Error> {
         let failed = |errno| Error::Socket { doing: "wait for a change", errno };
         let mut wait = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
         match poll(&mut wait, PollTimeout::from(milliseconds)) {
-            Ok(0) | Err(Errno::EINTR) => Ok(()),
+            Ok(0) | Err(Errno::EINTR) => Ok(&[]),
             Ok(_) => {
                 match raw::receive(self.socket.as_fd(), &mut self.answer, MsgFlags::MSG_DONTWAIT) {
-                    Ok(_) | Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => Ok(()),
+                    Ok(()) => Ok(&self.answer),
+                    Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => Ok(&[]),
                     Err(errno) => Err(failed(errno)),
                 }
             }

@@ -125,12 +125,47 @@ fn named(name: &str) -> nix::Result<libc::ifreq> {
     Ok(request)
 }
 
-/// The index of the interface `name` in a socket's network namespace (netdevice(7), SIOCGIFINDEX).
-/// Unlike asking by netlink this takes no lock in the kernel.
+/// The index of the interface `name` in a socket's network namespace; `None` when there is none.
+///
+/// The socket is bound to the interface by its name, asked what it is bound to, and let go again
+/// (socket(7), SO_BINDTODEVICE; linux/net/core/sock.c). Unlike asking by netlink this takes no lock in
+/// the kernel. The usual ioctl (SIOCGIFINDEX) takes none either, but for a name that is not there the
+/// kernel executes modprobe, twice (`dev_load` in net/core/dev_ioctl.c), which takes milliseconds.
 ///
 /// # Errors
-/// `ENODEV` when there is none, `ENAMETOOLONG` when the name cannot be an interface's.
-pub fn interface_index(socket: BorrowedFd<'_>, name: &str) -> nix::Result<u32> {
+/// `ENAMETOOLONG` when the name cannot be an interface's.
+pub fn interface_index(socket: BorrowedFd<'_>, name: &str) -> nix::Result<Option<u32>> {
+    if name.len() >= libc::IFNAMSIZ {
+        return Err(Errno::ENAMETOOLONG);
+    }
+    match bind_to_device(socket, name) {
+        Err(Errno::ENODEV) => return Ok(None),
+        other => other?,
+    }
+    let mut index: libc::c_int = 0;
+    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: both pointers are to variables of ours that outlive the call, and `length` is the size
+    // of the first.
+    let answer = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_BINDTOIFINDEX,
+            (&raw mut index).cast(),
+            &raw mut length,
+        )
+    };
+    bind_to_device(socket, "")?;
+    match Errno::result(answer) {
+        Ok(_) => Ok(u32::try_from(index).ok().filter(|index| *index != 0)),
+        // Before Linux 5.1; and the name is there, so no module is looked for.
+        Err(Errno::ENOPROTOOPT) => index_by_ioctl(socket, name).map(Some),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The index of the interface `name`, which is there, by SIOCGIFINDEX (netdevice(7)).
+fn index_by_ioctl(socket: BorrowedFd<'_>, name: &str) -> nix::Result<u32> {
     let mut request = named(name)?;
     // SAFETY: the kernel reads and writes one `ifreq`, which `request` is, and which outlives the
     // call; its name ends in a NUL, as `named` sees to.
@@ -140,6 +175,22 @@ pub fn interface_index(socket: BorrowedFd<'_>, name: &str) -> nix::Result<u32> {
     // SAFETY: a successful SIOCGIFINDEX has written this member; and any bits are an integer.
     let index = unsafe { request.ifr_ifru.ifru_ifindex };
     u32::try_from(index).map_err(|_| Errno::ENODEV)
+}
+
+/// Binds a socket to the interface `name`, or with an empty name to none.
+fn bind_to_device(socket: BorrowedFd<'_>, name: &str) -> nix::Result<()> {
+    // SAFETY: the pointer and the length describe `name`, which outlives the call; the kernel only
+    // reads from it.
+    let answer = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_BINDTODEVICE,
+            name.as_ptr().cast(),
+            name.len() as libc::socklen_t,
+        )
+    };
+    Errno::result(answer).map(drop)
 }
 
 /// Binds a packet socket to an interface, and has it hear every protocol (packet(7)).

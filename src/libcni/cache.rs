@@ -73,6 +73,9 @@ pub struct Cached {
     pub written: Option<SystemTime>,
 }
 
+/// What the name of a result that is being written begins with.
+const NEW: &str = ".causeway-new.";
+
 impl Cached {
     /// What is to be kept of an attachment.
     pub fn new(network: &str, attachment: &Attachment, config: &[u8], result: Value) -> Self {
@@ -209,7 +212,10 @@ pub fn list(results: &Path) -> Result<(Vec<Cached>, Vec<Error>), Error> {
     };
     let mut paths = Vec::new();
     for entry in entries {
-        paths.push(entry.map_err(failed)?.path());
+        let entry = entry.map_err(failed)?;
+        if !entry.file_name().to_string_lossy().starts_with(NEW) {
+            paths.push(entry.path());
+        }
     }
     paths.sort_unstable();
     let (mut found, mut broken) = (Vec::new(), Vec::new());
@@ -248,8 +254,9 @@ pub fn write(results: &Path, cached: &Cached) -> Result<(), Error> {
         |source| Error::Cache { path: path.clone(), doing: "write the cached result", source };
     let text = go_json(cached).map_err(|error| failed(io::Error::other(error)))?;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(results).map_err(failed)?;
-    // Nothing that libcni takes for a result: it looks for -<containerID>- in the name.
-    let new = results.join(format!(".causeway-new.{}", std::process::id()));
+    // Under this name it may be seen by who lists all results at this moment; it is whole by then, or
+    // no JSON, which is passed over.
+    let new = results.join(format!("{NEW}{}", std::process::id()));
     let mut options = fs::OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).mode(0o600).open(&new);
     let written = file

@@ -40,7 +40,7 @@ pub enum Checked {
     TooOld,
 }
 
-/// What is between two plugins of one ADD.
+/// What all plugins of one ADD have in common.
 struct Chain<'a> {
     list: &'a NetworkList,
     version: Version,

@@ -321,7 +321,8 @@ impl Checking<'_> {
     /// The order of the plugins, and what one list may have.
     fn order(&self, findings: &mut Vec<Finding>) {
         let mut first: Option<&Plugin> = None;
-        let mut before = false;
+        // What is in the list itself comes before.
+        let mut before = self.network.continues;
         for plugin in self.network.plugins.iter().filter(|plugin| !plugin.is_fused) {
             let role = match plugin.kind.as_str() {
                 SELF => TYPES.first().map(|known| known.role),

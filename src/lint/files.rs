@@ -36,6 +36,9 @@ pub struct Network {
     pub name: String,
     /// The version that plugins are called with.
     pub version: Version,
+    /// The file holds no network but one more plugin of that before it, from the folder named as that
+    /// network (`loadOnlyInlinedPlugins`).
+    pub continues: bool,
     /// Its plugins, in order; those of a fused entry in its place.
     pub plugins: Vec<Plugin>,
 }
@@ -104,6 +107,7 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 pub(super) fn check(report: &mut Report) {
     let mut networks = Vec::new();
     let mut findings = Vec::new();
+    let mut more = Vec::new();
     for (number, document) in report.documents.iter().enumerate() {
         if document.tree.is_none() {
             continue;
@@ -126,7 +130,20 @@ pub(super) fn check(report: &mut Report) {
         let network = network(number, document);
         named(&network, loaded.is_ok(), &place, &mut findings);
         versions(document, loaded.is_ok(), &place, &mut findings);
+        for plugin in loaded.iter().flat_map(|loaded| &loaded.plugins) {
+            more.extend(plugin.path.clone().map(|path| (path, network.clone())));
+        }
         networks.push(network);
+    }
+    for (path, list) in more {
+        // The loader has read the same file.
+        let Ok(bytes) = fs::read(&path) else { continue };
+        let (document, _) = Document::read(&path, &bytes);
+        let mut plugins = Vec::new();
+        entry("", None, &document.value, &mut plugins);
+        let document_number = report.documents.len();
+        report.documents.push(document);
+        networks.push(Network { document: document_number, continues: true, plugins, ..list });
     }
     twice(&networks, report, &mut findings);
     report.networks = networks;
@@ -155,7 +172,7 @@ fn network(document: usize, file: &Document) -> Network {
         None if single.is_empty() => Version::V0_1_0,
         None => Version::CURRENT,
     };
-    Network { document, name: text("name"), version, plugins }
+    Network { document, name: text("name"), version, continues: false, plugins }
 }
 
 /// The entries of a list, which stands at `path`.
@@ -260,6 +277,7 @@ fn twice(networks: &[Network], report: &Report, findings: &mut Vec<Finding>) {
             file(network).is_some_and(|path| path.extension() == Some("conflist".as_ref()));
         (!is_list, network.document)
     };
+    let networks: Vec<_> = networks.iter().filter(|network| !network.continues).collect();
     for network in networks.iter().filter(|network| !network.name.is_empty()) {
         let same = networks.iter().filter(|one| one.name == network.name);
         let Some(first) = same.min_by_key(|one| rank(one)) else { continue };

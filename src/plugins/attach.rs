@@ -4,22 +4,25 @@
 //! carried out in two parts, first what it would be without addresses, then what the lease adds.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::call::{Call, Deliver, home, is_abandoned, keeper, observe};
 use super::chain::{Foreign, Member};
+use super::inside::default_route;
 use super::{Error, Plan, Role, Step};
 use crate::delegate;
 use crate::engine::apply::{self, Application};
 use crate::engine::journal::{Journal, Record, boot_id};
 use crate::engine::node::{LeaseKeeper, Side};
+use crate::engine::resource::slaac::Slaac;
 use crate::engine::resource::{foreign, lease::Lease};
 use crate::engine::shared_lock::SharedLock;
 use crate::engine::{Node, Owner, Resource};
 use crate::ipam::host_local::Holder;
 use crate::ipam::{self, Leased, Source};
 use crate::protocol::request::{Request, Verb};
-use crate::protocol::result::{AddResult, Interface};
+use crate::protocol::result::{AddResult, Interface, IpConfig, Route};
 
 /// Makes an attachment, whole or not at all.
 pub(super) fn add(mut call: Call<'_>, out: &mut dyn Deliver) -> Result<(), Error> {
@@ -150,7 +153,14 @@ impl Attempt {
                     let mut plan = call.plan(place, &**step, lease.as_ref(), previous, planned)?;
                     self.leave_out_made(before, &mut plan);
                     self.record.resources.extend(plan.resources);
+                    let made = self.record.resources.get(before..).unwrap_or_default();
+                    let waits = made.iter().any(|one| matches!(one, Resource::Slaac(_)));
                     result = Some(plan.result);
+                    if waits && let Some(result) = &mut result {
+                        // Those that follow plan on the address.
+                        self.make(journal, node)?;
+                        complete(result, &self.record.resources, node)?;
+                    }
                 }
                 Member::Foreign(foreign) => {
                     self.make(journal, node)?;
@@ -296,7 +306,8 @@ pub(super) fn foreign_resource(
     })
 }
 
-/// Fills in what the kernel chose for links that were made: hardware addresses and MTUs.
+/// Fills in what the kernel chose for links that were made: hardware addresses and MTUs, and what it got
+/// from routers.
 fn complete(result: &mut AddResult, made: &[Resource], node: &mut Node<'_>) -> Result<(), Error> {
     let mut pod_mtu = None;
     let new =
@@ -324,6 +335,32 @@ fn complete(result: &mut AddResult, made: &[Resource], node: &mut Node<'_>) -> R
             if interface.mac.is_empty() {
                 interface.mac = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
             }
+        }
+    }
+    for one in made {
+        if let Resource::Slaac(slaac) = one {
+            report(result, slaac, node)?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds what routers gave, unless it is in the result already.
+fn report(result: &mut AddResult, slaac: &Slaac, node: &mut Node<'_>) -> Result<(), Error> {
+    let given = slaac.given(node)?;
+    let inside = |one: &Interface| !one.sandbox.is_empty() && one.name == slaac.link;
+    let interface = result.interfaces.iter().position(inside);
+    let router = given.routers.first().copied().map(IpAddr::from);
+    for address in given.addresses {
+        if !result.ips.iter().any(|ip| ip.address == address) {
+            result.ips.push(IpConfig { interface, address, gateway: router });
+        }
+    }
+    let default = default_route(true)?;
+    for router in given.routers {
+        let route = Route { gw: Some(router.into()), ..default.clone() };
+        if !result.routes.contains(&route) {
+            result.routes.push(route);
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::chain::{Entries, Member};
-use super::{Error, Given, Plan, Role, SELF, Step, TYPES, attach, collect, detach, named};
+use super::{Error, Given, Plan, Role, SELF, Step, TYPES, attach, collect, detach, named, slaac};
 use crate::delegate;
 use crate::engine::journal::{Journal, boot_id};
 use crate::engine::node::LeaseKeeper;
@@ -180,6 +180,9 @@ impl<'r> Call<'r> {
             if let Member::Own(step) = member {
                 let named = step.source().map_err(|error| located(name, place, error))?;
                 source = source.or(named);
+                if step.role() == Role::Interface {
+                    slaac::wanted(&**step).map_err(|error| located(name, place, error))?;
+                }
             }
         }
         Ok(Self { request, name, owner, members, source })
@@ -198,6 +201,16 @@ impl<'r> Call<'r> {
         self.steps().any(|(_, step)| step.role() == role)
     }
 
+    /// Whether the interface gets an address from routers.
+    fn asks_routers(&self) -> Result<bool, Error> {
+        for (place, step) in self.steps().filter(|(_, step)| step.role() == Role::Interface) {
+            if slaac::wanted(step).map_err(|error| self.located(place, error))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// An error with the place in the list that it comes from.
     pub(super) fn located(&self, place: usize, error: Error) -> Error {
         located(self.name, place, error)
@@ -213,7 +226,16 @@ impl<'r> Call<'r> {
         planned: &[Resource],
     ) -> Result<Plan, Error> {
         let given = Given { lease, previous, planned };
-        step.plan(&self.owner, &given).map_err(|error| self.located(place, error))
+        let plan = || {
+            let mut plan = step.plan(&self.owner, &given)?;
+            if step.role() == Role::Interface
+                && let Some(seconds) = slaac::wanted(step)?
+            {
+                slaac::arrange(step.request(), seconds, previous, &mut plan);
+            }
+            Ok(plan)
+        };
+        plan().map_err(|error| self.located(place, error))
     }
 
     /// The network's journal.
@@ -326,7 +348,12 @@ fn check(mut call: Call<'_>) -> Result<(), Error> {
     let keeper = keeper(&call.source, &call.owner);
     let keeper = keeper.as_ref().map(|keeper| keeper as &dyn LeaseKeeper);
     let mut node = Node::open(home, Some(pod), keeper)?;
-    let lease = call.source.as_ref().map(|source| leased_before(source, &result, call.request));
+    let mut lease = call.source.as_ref().map(|source| leased_before(source, &result, call.request));
+    if let Some(lease) = &mut lease
+        && call.asks_routers()?
+    {
+        slaac::leave_out(lease);
+    }
     let mut resources = Vec::new();
     for (place, member) in call.members.iter().enumerate() {
         match member {

@@ -31,6 +31,7 @@ pub mod portmap;
 pub mod ptp;
 mod requested_mac;
 pub mod sbr;
+pub mod slaac;
 pub mod static_addresses;
 pub mod step;
 pub mod tap;

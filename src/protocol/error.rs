@@ -60,6 +60,32 @@ pub enum Code {
     Internal = 199,
 }
 
+impl Code {
+    /// Every code.
+    pub const ALL: [Self; 20] = [
+        Self::IncompatibleVersion,
+        Self::UnsupportedField,
+        Self::UnknownContainer,
+        Self::InvalidEnvironment,
+        Self::Io,
+        Self::Decode,
+        Self::InvalidConfig,
+        Self::TryAgainLater,
+        Self::NotAvailable,
+        Self::LimitedConnectivity,
+        Self::Kernel,
+        Self::AddressesExhausted,
+        Self::AddressUnavailable,
+        Self::AlreadyAttached,
+        Self::CheckFailed,
+        Self::Delegate,
+        Self::MissingFeature,
+        Self::RemovalIncomplete,
+        Self::PortTaken,
+        Self::Internal,
+    ];
+}
+
 /// An error as the runtime sees it: code, a message a person can act on, and the cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CniError {

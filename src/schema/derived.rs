@@ -60,10 +60,10 @@ fn versions() -> Vec<String> {
 /// Everything, from the types. A new plugin's keys get a line here.
 pub fn all() -> Known {
     let plugins: Vec<(&str, Vec<KeySet>)> = vec![
-        ("bridge", vec![KeySet::of::<p::bridge::settings::Keys>()]),
-        ("macvlan", vec![KeySet::of::<p::macvlan::settings::Keys>()]),
-        ("ipvlan", vec![KeySet::of::<p::ipvlan::settings::Keys>()]),
-        ("vlan", vec![KeySet::of::<p::vlan::settings::Keys>()]),
+        ("bridge", on_a_network::<p::bridge::settings::Keys>()),
+        ("macvlan", on_a_network::<p::macvlan::settings::Keys>()),
+        ("ipvlan", on_a_network::<p::ipvlan::settings::Keys>()),
+        ("vlan", on_a_network::<p::vlan::settings::Keys>()),
         ("dummy", vec![]),
         ("host-local", vec![]),
         ("dhcp", vec![]),
@@ -76,7 +76,7 @@ pub fn all() -> Known {
         ("sbr", vec![KeySet::of::<p::sbr::settings::Keys>()]),
         ("ptp", pair()),
         ("netkit", pair()),
-        ("host-device", vec![KeySet::of::<p::host_device::settings::Keys>()]),
+        ("host-device", on_a_network::<p::host_device::settings::Keys>()),
         ("tap", vec![KeySet::of::<p::tap::settings::Keys>()]),
         ("vrf", vec![KeySet::of::<p::vrf::settings::Keys>()]),
     ];
@@ -92,6 +92,11 @@ pub fn all() -> Known {
         common: Keys::of(&common).without(&["name"]),
         list: Keys::of(&[KeySet::of::<List>()]),
     }
+}
+
+/// A plugin whose interface is on a network that may have routers.
+fn on_a_network<T: DeserializeOwned + JsonSchema>() -> Vec<KeySet> {
+    vec![KeySet::of::<T>(), KeySet::of::<p::slaac::Keys>()]
 }
 
 fn pair() -> Vec<KeySet> {

@@ -8,7 +8,7 @@ use super::end::{End, REPAIR, of_address};
 use super::trail::Step;
 use super::{Case, arriving, mapped};
 use crate::diagnosis;
-use crate::engine::{Node, Resource};
+use crate::engine::{Node, Resource, reference};
 use crate::inventory::Attachment;
 use crate::kernel::legacy::xtables::FAMILIES;
 use crate::kernel::link::{self, Link};
@@ -299,7 +299,9 @@ fn leave(case: &mut Case<'_>, from: &mut End<'_>, passage: &Passage, output: &Li
             }
         }
     }
-    if masqueraded {
+    // Rules of the reference plugins are known by their names.
+    let owner = &from.attachment.owner;
+    if masqueraded || reference::masquerade_present(owner, &mut from.node)? {
         case.trail.pass("rules", "its source becomes the host's own address (masquerading)");
     } else {
         let what = format!(

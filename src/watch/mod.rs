@@ -66,7 +66,8 @@ impl Watch {
     /// # Errors
     /// When the socket fails.
     pub fn hear(&mut self) -> Result<(), kernel::Error> {
-        self.listener.hear(0)
+        self.listener.hear(0)?;
+        Ok(())
     }
 
     /// Reads what is attached, and says what has changed since the last time. Also gives what could not

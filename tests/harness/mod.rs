@@ -21,6 +21,7 @@ pub mod packets;
 pub mod patience;
 pub mod person;
 pub mod refusal;
+pub mod router;
 pub mod routing;
 pub mod ruleset;
 pub mod services;

@@ -13,7 +13,7 @@ const OTHER_DIRECTORY: &str = "/var/run/netns";
 
 /// What was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Target {
+pub(in crate::cli) enum Target {
     /// Below /run/netns.
     Name(String),
     /// A path, made absolute as cnitool does it, so that the container ID is the same.
@@ -27,7 +27,7 @@ impl Target {
     ///
     /// # Errors
     /// [`Error::Pid`].
-    pub(super) fn read(text: &str) -> Result<Self, Error> {
+    pub(in crate::cli) fn read(text: &str) -> Result<Self, Error> {
         if text == "new" {
             return Ok(Self::New);
         }
@@ -42,7 +42,7 @@ impl Target {
     }
 
     /// The paths that may have been given for it, the first of which is ours.
-    pub(super) fn paths(&self) -> Vec<PathBuf> {
+    pub(in crate::cli) fn paths(&self) -> Vec<PathBuf> {
         match self {
             Self::Name(name) => [DIRECTORY, OTHER_DIRECTORY]
                 .iter()

@@ -13,7 +13,7 @@ pub(in crate::diagnosis) fn check(facts: &Facts, findings: &mut Vec<Finding>) {
     drifted(facts, findings);
     for attachment in &facts.attachments {
         if !attachment.alive {
-            gone(attachment, findings);
+            gone(facts, attachment, findings);
             continue;
         }
         mtu(facts, attachment, findings);
@@ -128,13 +128,33 @@ fn reason(kind: &str) -> (&'static str, &'static str) {
     }
 }
 
-fn gone(attachment: &Attachment, findings: &mut Vec<Finding>) {
+fn gone(facts: &Facts, attachment: &Attachment, findings: &mut Vec<Finding>) {
     if attachment.records.is_empty() {
         // Only the runtime knows, and its result goes with its DEL.
         return;
     }
     let path = attachment.netns.as_ref().map(|path| path.display().to_string());
     let path = path.unwrap_or_else(|| "its namespace".to_owned());
+    // The host's end of a pair goes with the namespace, so this one is alive: a process keeps it, or it
+    // is not seen from here.
+    let owner = attachment.owner.text();
+    let link = facts.links.iter().find(|link| {
+        link.alias == owner
+            && !link.both_ends_here
+            && ["veth", "netkit"].contains(&link.kind.as_str())
+    });
+    let addresses = &attachment.addresses;
+    let is_seen = !attachment.paired
+        && addresses.iter().any(|one| facts.living_addresses.contains(&one.ip()));
+    if link.is_some() || is_seen {
+        let what =
+            format!("{path} is gone, but something of the pod is alive: {}", attachment.title());
+        let why = "A process keeps its namespace, or this program runs where it does not see the node's \
+                   files. On the node itself, find what keeps it (lsns -t net), or have the runtime call \
+                   DEL.";
+        findings.push(Finding::new("namespace-gone", Severity::Warning, what, why));
+        return;
+    }
     let (check, what, why) = if attachment.this_boot {
         (
             "namespace-gone",

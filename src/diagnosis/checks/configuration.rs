@@ -9,12 +9,21 @@ use crate::plugins;
 
 pub(in crate::diagnosis) fn check(facts: &Facts, findings: &mut Vec<Finding>) {
     for (path, problem) in &facts.broken_configurations {
-        let why = "libcni stops at it: no network after it is found, by the order of their names, and the \
-                   node may be not ready.";
-        let command = format!("causeway lint {}", quoted(&path.display().to_string()));
+        let why = format!(
+            "libcni stops at it: no network after it is found, by the order of their names, and the \
+             node may be not ready. See: causeway lint {}",
+            quoted(&path.display().to_string())
+        );
         let what = format!("a configuration cannot be loaded: {problem}");
-        let finding = Finding::new("configuration", Severity::Error, what, why);
-        findings.push(finding.mended_by(command));
+        findings.push(Finding::new("configuration", Severity::Error, what, why));
+    }
+    for (path, problems) in &facts.faulty_configurations {
+        let first = problems.first().map(String::as_str).unwrap_or_default();
+        let path = path.display().to_string();
+        let what = format!("{path}: {}", and_more(first, problems.len()));
+        let why =
+            format!("Attachments to it fail, or harm others. See: causeway lint {}", quoted(&path));
+        findings.push(Finding::new("configuration", Severity::Error, what, why));
     }
     programs(facts, findings);
     names(facts, findings);

@@ -50,7 +50,11 @@ fn links(facts: &Facts, findings: &mut Vec<Finding>) {
                 "{} on the host belongs to {}, of which there is no record",
                 link.name, link.alias
             );
-            let is_nobodys = link.both_ends_here || link.kind == "ifb";
+            // What a living pod sends is redirected to its ifb device, and lost without it.
+            let has_living_end = facts.links.iter().any(|other| {
+                other.alias == link.alias && other.kind != "ifb" && !other.both_ends_here
+            });
+            let is_nobodys = link.both_ends_here || (link.kind == "ifb" && !has_living_end);
             let why = if is_nobodys {
                 "No pod can be behind it: its attachment was removed without it."
             } else {

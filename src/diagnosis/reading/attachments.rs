@@ -35,7 +35,7 @@ pub(super) fn read(inventory: Inventory, facts: &mut Facts) {
             addresses,
             leased: false,
             forwarded: Vec::new(),
-            masqueraded: false,
+            paired: false,
             bridge: None,
             host_link: None,
             mtu: None,
@@ -62,8 +62,8 @@ fn note(resource: &Resource, attachment: &mut Attachment) {
     match resource {
         Resource::Lease(lease) => attachment.leased |= lease.source == "host-local",
         Resource::Bridge(bridge) => attachment.bridge = Some(bridge.name.clone()),
+        Resource::Veth(_) | Resource::Netkit(_) => attachment.paired = true,
         Resource::Forwarding(forwarding) => forwards(forwarding.v6),
-        Resource::Masquerade(_) | Resource::IptablesMasquerade(_) => attachment.masqueraded = true,
         _ => {}
     }
 }
@@ -88,6 +88,10 @@ fn look(attachment: &mut Attachment, records: &[Record], facts: &Facts) -> Resul
         },
         None => None,
     };
+    let master = outside.as_ref().and_then(|link| link.master);
+    let master = facts.links.iter().find(|link| master == Some(link.index));
+    // Of a pod of the reference plugins nothing else tells the bridge.
+    attachment.bridge = attachment.bridge.take().or_else(|| master.map(|link| link.name.clone()));
     attachment.host_link = outside.map(|link| link.name);
     for record in records {
         for resource in &record.resources {
@@ -130,7 +134,8 @@ fn kind(resource: &Resource) -> String {
 }
 
 /// Reads the addresses of all namespaces that a process is in or that are kept, if a lease or an
-/// element has no attachment: it may be that of a runtime that keeps no results, or of a lost record.
+/// element has no attachment, or an attachment no namespace: it may be that of a runtime that keeps no
+/// results, its record may be lost, or a process may keep the namespace.
 pub(super) fn living_addresses(facts: &mut Facts) {
     let owners: Vec<String> = facts.attachments.iter().map(|one| one.owner.text()).collect();
     let has_holder = |lease: &crate::diagnosis::facts::Lease| {
@@ -139,6 +144,7 @@ pub(super) fn living_addresses(facts: &mut Facts) {
         })
     };
     if facts.leases.iter().all(has_holder)
+        && facts.attachments.iter().all(|attachment| attachment.alive)
         && facts.elements.iter().all(|element| owners.contains(&element.owner))
     {
         return;

@@ -13,6 +13,7 @@ use crate::inventory::Inventory;
 use crate::ipam::host_local::HeldBy;
 use crate::kernel::netns;
 use crate::libcni::ConfDir;
+use crate::lint::{self, Severity, Surroundings};
 
 /// The directories that are written into, and the plugins.
 pub(super) fn directories(places: &Places, facts: &mut Facts) {
@@ -64,6 +65,30 @@ pub(super) fn configurations(places: &Places, facts: &mut Facts) {
     facts
         .broken_configurations
         .extend(broken.map(|error| (error.path().to_owned(), error.to_string())));
+    faults(places, facts);
+}
+
+/// What is wrong with configurations that can be loaded, seen against each other and the node.
+fn faults(places: &Places, facts: &mut Facts) {
+    let surroundings = Surroundings { programs: None, node: lint::Node::read().ok() };
+    // A folder that is not there, or cannot be read, is told by who loads it.
+    let Ok(report) = lint::check(std::slice::from_ref(&places.configurations), &surroundings)
+    else {
+        return;
+    };
+    for finding in report.findings.iter().filter(|one| one.severity == Severity::Error) {
+        let Some(document) = report.documents.get(finding.place.document) else { continue };
+        let path = &document.path;
+        if facts.broken_configurations.iter().any(|(broken, _)| broken == path) {
+            continue;
+        }
+        match facts.faulty_configurations.iter_mut().find(|(known, _)| known == path) {
+            Some((_, problems)) => problems.push(finding.message.clone()),
+            None => {
+                facts.faulty_configurations.push((path.clone(), vec![finding.message.clone()]));
+            }
+        }
+    }
 }
 
 /// Names of namespaces that no namespace is behind.

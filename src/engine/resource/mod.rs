@@ -33,6 +33,7 @@ pub mod readiness;
 pub mod route;
 pub mod settings;
 pub mod shaper;
+pub mod slaac;
 pub mod source_routing;
 pub mod sysctls;
 pub mod tap;
@@ -203,6 +204,8 @@ resources! {
     FirewalldSource(firewalld_source::FirewalldSource),
     /// The bridge port carries packets.
     Readiness(readiness::Readiness),
+    /// Addresses in the container that a router's advertisements give.
+    Slaac(slaac::Slaac),
     /// The neighbours were told.
     Announcement(announcement::Announcement),
 }

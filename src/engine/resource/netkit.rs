@@ -9,7 +9,7 @@ use super::pair::Pair;
 use super::{Kind, Made};
 use crate::engine::{Error, Node};
 use crate::kernel::link::netkit::{self, Manner, Mode, Policy};
-use crate::kernel::link::{self, VethEnd};
+use crate::kernel::link::{self, Link, VethEnd};
 use crate::kernel::mac::Mac;
 use crate::kernel::sysctl;
 
@@ -94,7 +94,19 @@ impl Kind for Netkit {
 
     fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
         let mut wrong = Vec::new();
-        self.pair().check(node, &mut wrong)?;
+        let head = self.pair().check(node, &mut wrong)?;
+        if let Some(Link { name, netkit: Some(found), .. }) = head {
+            let wanted = &self.manner;
+            for (key, is, should_be) in [
+                ("mode", found.mode.as_str(), wanted.mode.as_str()),
+                ("policy", found.policy.as_str(), wanted.policy.as_str()),
+                ("peerPolicy", found.peer_policy.as_str(), wanted.peer_policy.as_str()),
+            ] {
+                if is != should_be {
+                    wrong.push(format!("{name} on the host has {key} {is}, not {should_be}"));
+                }
+            }
+        }
         Ok(wrong)
     }
 

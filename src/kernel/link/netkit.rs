@@ -11,6 +11,7 @@ use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 use serde::{Deserialize, Serialize};
 
 use super::VethEnd;
+use crate::kernel::attr;
 use crate::kernel::error::Error;
 use crate::kernel::netlink::{RouteSocket, flags};
 use crate::kernel::sysctl;
@@ -66,6 +67,51 @@ impl From<Policy> for NetkitPolicy {
         match policy {
             Policy::Forward => Self::Pass,
             Policy::Blackhole => Self::Drop,
+        }
+    }
+}
+
+/// Attributes of linux/if_link.h (`IFLA_NETKIT_*`) and values of `enum netkit_action`.
+mod wire {
+    pub(super) const POLICY: u16 = 3;
+    pub(super) const PEER_POLICY: u16 = 4;
+    pub(super) const MODE: u16 = 5;
+    pub(super) const L2: u32 = 0;
+    pub(super) const DROP: u32 = 2;
+}
+
+impl Manner {
+    /// What the kernel tells of a pair's head (`netkit_fill_info`); `None` of the other end, which tells
+    /// less.
+    pub(super) fn read(data: &[u8]) -> Option<Self> {
+        let number = |kind| attr::find(data, kind)?.first_chunk().copied().map(u32::from_ne_bytes);
+        let policy = |kind| {
+            Some(if number(kind)? == wire::DROP { Policy::Blackhole } else { Policy::Forward })
+        };
+        Some(Self {
+            mode: if number(wire::MODE)? == wire::L2 { Mode::L2 } else { Mode::L3 },
+            policy: policy(wire::POLICY)?,
+            peer_policy: policy(wire::PEER_POLICY)?,
+        })
+    }
+}
+
+impl Mode {
+    /// The word of the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::L2 => "l2",
+            Self::L3 => "l3",
+        }
+    }
+}
+
+impl Policy {
+    /// The word of the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Blackhole => "blackhole",
         }
     }
 }
@@ -140,5 +186,23 @@ pub fn add(
             Err(missing(&format!("interface {}", far.name)))
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Manner, Mode, Policy};
+    use crate::kernel::attr::Writer;
+
+    #[test]
+    fn what_the_kernel_tells_of_a_head() {
+        let mut writer = Writer::default();
+        for (kind, value) in [(5, 1_u32), (3, 2), (4, 0)] {
+            writer.bytes(kind, &value.to_ne_bytes());
+        }
+        let manner =
+            Manner { mode: Mode::L3, policy: Policy::Blackhole, peer_policy: Policy::Forward };
+        assert_eq!(Manner::read(writer.as_bytes()), Some(manner));
+        assert_eq!(Manner::read(&[]), None);
     }
 }
