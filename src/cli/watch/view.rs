@@ -87,7 +87,9 @@ impl View {
             .filter(|(one, _)| network.is_none_or(|name| one.owner.network == name))
             .collect();
         let sum = |rate: fn(&Rates) -> f64| {
-            short(rows.iter().filter_map(|(_, rates)| rates.map(rate)).sum())
+            // Not `sum`, which makes -0 of nothing.
+            let rates = rows.iter().filter_map(|(_, rates)| rates.map(rate));
+            short(rates.fold(0.0, |sum, rate| sum + rate))
         };
         let heading = format!(
             "{title}  {} of {}  rx {} B/s  tx {} B/s",
@@ -302,6 +304,8 @@ mod tests {
         assert_eq!(lines.len(), 12);
         assert!(lines[0].1.contains("rx 5.0k B/s"), "{lines:?}");
         assert!(lines[1].1.contains("RX B/s*"), "{lines:?}");
+        let nothing = received.lines("node", &[], &[]);
+        assert!(nothing[0].1.contains("rx 0 B/s"), "{nothing:?}");
         received.network = Some("lan".into());
         assert_eq!(names(&received.lines("node", &rows, &[])), ["shop/c"]);
 
