@@ -19,6 +19,7 @@ pub mod repair;
 pub mod schema;
 pub mod show;
 pub mod trace;
+pub mod waiting;
 pub mod watch;
 
 use std::ffi::OsString;
@@ -98,6 +99,24 @@ enum Command {
     Schema(schema::Schema),
 }
 
+impl Command {
+    /// What a person waits for, of commands that may take longer than a second.
+    fn takes_its_time(&self) -> Option<&'static str> {
+        match self {
+            Self::Attach(_) => Some("attaching"),
+            Self::Check(_) => Some("checking"),
+            Self::Detach(_) => Some("detaching"),
+            Self::Gc(_) => Some("removing what is left"),
+            Self::Status(_) => Some("asking the plugins"),
+            Self::List(_) | Self::Show(_) | Self::Leases(_) => Some("reading what is attached"),
+            Self::Doctor(_) => Some("looking at the node"),
+            Self::Repair(_) => Some("repairing"),
+            Self::Trace(_) => Some("tracing"),
+            _ => None,
+        }
+    }
+}
+
 /// All commands and their options, as man pages and completions of shells are made of them.
 pub fn command() -> clap::Command {
     Arguments::command()
@@ -119,6 +138,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    let _waiting = arguments.command.takes_its_time().map(waiting::Waiting::on);
     let done = match arguments.command {
         Command::Netns(netns) => netns.run().map_err(|error| error.to_string()),
         Command::Attach(attach) => attach.run().map_err(|error| error.to_string()),
@@ -144,6 +164,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Schema(schema) => schema.run().map_err(|error| error.to_string()),
     };
     done.unwrap_or_else(|error| {
+        waiting::make_room();
         eprintln!("causeway: {error}");
         ExitCode::FAILURE
     })
