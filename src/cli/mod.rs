@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod error;
 pub mod explain;
 pub mod fuse;
+pub mod graph;
 pub mod install;
 pub mod leases;
 pub mod lint;
@@ -19,6 +20,7 @@ pub mod schema;
 pub mod show;
 pub mod trace;
 pub mod waiting;
+pub mod watch;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -41,6 +43,8 @@ Examples:
   causeway attach pods new         try a network in a new namespace
   causeway list                    what is attached on this node
   causeway show 0f3c               everything that a container's attachment owns, looked at
+  causeway graph -o node.svg       the node's network as a picture
+  causeway watch                   attachments coming and going, and what they carry
   causeway netns add blue          make a network namespace, as `ip netns` does
   causeway netns exec blue ip a    run a command inside
   causeway fuse 10-net.conflist    have one process run the whole list
@@ -85,6 +89,10 @@ enum Command {
     Explain(explain::Explain),
     /// Check configuration files as a runtime would load them, against each other and the node
     Lint(lint::Lint),
+    /// Draw the node's network: SVG, DOT or Mermaid
+    Graph(graph::Graph),
+    /// Watch attachments come and go, and what they carry
+    Watch(watch::Watching),
     /// Print counters in Prometheus' text format: attachments, leases, calls and how long they took
     Metrics(metrics::Metrics),
     /// Print the JSON Schema of configurations, for editors and checkers
@@ -150,6 +158,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Install(install) => install.run().map_err(|error| error.to_string()),
         Command::Explain(explain) => explain.run().map_err(|error| error.to_string()),
         Command::Lint(lint) => lint.run().map_err(|error| error.to_string()),
+        Command::Graph(graph) => graph.run().map_err(|error| error.to_string()),
+        Command::Watch(watch) => watch.run().map_err(|error| error.to_string()),
         Command::Metrics(metrics) => metrics.run().map_err(|error| error.to_string()),
         Command::Schema(schema) => schema.run().map_err(|error| error.to_string()),
     };
