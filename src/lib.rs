@@ -9,6 +9,7 @@ pub mod delegate;
 pub mod dhcp;
 pub mod diagnosis;
 pub mod engine;
+pub mod install;
 pub mod inventory;
 pub mod ipam;
 pub mod kernel;

@@ -8,13 +8,12 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{Flock, FlockArg};
-
 use super::{Error, journal};
+use crate::kernel::lock;
 
 /// A held lock; it ends with the value, or with the process however that ends.
 pub struct SharedLock {
-    lock: Flock<File>,
+    file: File,
 }
 
 impl SharedLock {
@@ -39,13 +38,12 @@ impl SharedLock {
             other => other,
         }
         .map_err(failed("open the lock", &path))?;
-        let lock = Flock::lock(file, FlockArg::LockShared)
-            .map_err(|(_, errno)| failed("take the lock", &path)(errno.into()))?;
-        Ok(Self { lock })
+        lock::shared(&file).map_err(failed("take the lock", &path))?;
+        Ok(Self { file })
     }
 
     /// Whether nobody else holds it; from then on nobody else gets it either. Does not wait.
     pub fn make_exclusive(&self) -> bool {
-        self.lock.relock(FlockArg::LockExclusiveNonblock).is_ok()
+        self.file.try_lock().is_ok()
     }
 }
