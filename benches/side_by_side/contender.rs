@@ -100,7 +100,7 @@ impl Contender {
             // Nothing bare does what the others do.
             Manner::Floor => {
                 matches!(kind, Kind::Bridge | Kind::HostDevice | Kind::HostLocal | Kind::Static)
-            },
+            }
         }
     }
 
