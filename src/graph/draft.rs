@@ -356,7 +356,7 @@ impl<'f> Draft<'f> {
         if ports > 0 {
             parts.push(counted(ports, "mapped port"));
         }
-        let wrong = attachments().filter(|one| one.state != State::Attached).count();
+        let wrong = self.pods.iter().filter(|pod| pod.is_wrong()).count();
         if wrong > 0 {
             parts.push(format!("{wrong} not as it should be").into());
         }
