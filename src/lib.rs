@@ -19,5 +19,6 @@ pub mod plugins;
 pub mod protocol;
 pub mod runtime;
 pub mod schema;
+pub mod state_file;
 pub mod tally;
 pub mod trace;
