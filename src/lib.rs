@@ -9,6 +9,8 @@ pub mod delegate;
 pub mod dhcp;
 pub mod diagnosis;
 pub mod engine;
+#[cfg(test)]
+mod fuzz;
 pub mod inventory;
 pub mod ipam;
 pub mod kernel;

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use log::LevelFilter;
+use nix::fcntl::OFlag;
 
 static LOG_FILE: OnceLock<File> = OnceLock::new();
 
@@ -64,7 +65,11 @@ pub fn configure(level: Option<&str>, file: Option<&Path>) {
         None => {}
     }
     let Some(path) = file else { return };
-    match OpenOptions::new().append(true).create(true).mode(0o600).open(path) {
+    // What stands there may be anybody's: no pipe may keep us waiting, no link lead us elsewhere.
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600).custom_flags(flags.bits());
+    match options.open(path) {
         Ok(file) => {
             let _ = LOG_FILE.set(file);
         }

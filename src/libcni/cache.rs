@@ -143,7 +143,7 @@ impl Cached {
         Some(format!("{}/{}", of("K8S_POD_NAMESPACE")?, of("K8S_POD_NAME")?))
     }
 
-    fn read_bytes(path: &Path, bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn read_bytes(path: &Path, bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let value: Value = serde_json::from_slice(bytes)?;
         if value.get("kind").is_some() {
             let cached: Self = serde_json::from_value(value)?;
