@@ -11,6 +11,7 @@ pub mod diagnosis;
 pub mod engine;
 #[cfg(test)]
 mod fuzz;
+pub mod install;
 pub mod inventory;
 pub mod ipam;
 pub mod kernel;

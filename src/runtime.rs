@@ -64,7 +64,9 @@ pub fn serve(program: &str, arguments: &[OsString]) -> ExitCode {
         };
         let read = Request::read(&|name| std::env::var_os(name), &mut stdin);
         let read = request.insert(read.map_err(Error::from)?);
-        logging::configure(read.config.log_level.as_deref(), read.config.log_file.as_deref());
+        let config = &read.config;
+        let (level, format) = (config.log_level.as_deref(), config.log_format.as_deref());
+        logging::configure(level, config.log_file.as_deref(), format);
         if wants_explanation(arguments) {
             return explain(program, read);
         }
@@ -78,7 +80,7 @@ pub fn serve(program: &str, arguments: &[OsString]) -> ExitCode {
             "this is a defect; please report it with the log",
         )),
     };
-    report(request.as_ref(), start, &done);
+    logging::call_ended(request.as_ref(), start.elapsed(), &done);
     if !wants_explanation(arguments) {
         count(program, request.as_ref(), start, &done);
     }
@@ -123,27 +125,4 @@ fn count(program: &str, request: Option<&Request>, start: Instant, done: &Result
     let plugin = known.map_or(plugins::SELF, |known| known.name);
     let code = done.as_ref().err().map(|error| error.code);
     tally::count(Path::new(tally::PLACE), plugin, verb, start.elapsed(), code);
-}
-
-/// One line for every call.
-fn report(request: Option<&Request>, start: Instant, done: &Result<(), CniError>) {
-    let took = start.elapsed().as_micros();
-    let what = request.map(|request| {
-        format!(
-            "{} network={} container={} interface={}",
-            request.verb, request.config.name, request.container_id, request.ifname
-        )
-    });
-    let what = what.as_deref().unwrap_or("unreadable request");
-    match done {
-        Ok(()) => log::info!("{what} took={took}us ok"),
-        Err(error) => {
-            log::error!(
-                "{what} took={took}us failed code={}: {} {}",
-                error.code,
-                error.msg,
-                error.details
-            );
-        }
-    }
 }

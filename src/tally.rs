@@ -11,7 +11,9 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::OFlag;
+
+use crate::kernel::lock;
 
 /// Where the counts are kept.
 pub const PLACE: &str = "/run/causeway/calls";
@@ -135,7 +137,7 @@ fn try_count(
         }
         other => other?,
     };
-    let file = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno)?;
+    lock::exclusive(&file)?;
     let mut tally = read_open(&file)?.unwrap_or_default();
     tally.add(took, code);
     file.write_all_at(&tally.bytes(), 0)

@@ -309,7 +309,9 @@ fn the_backup_of_tuning() {
 #[test]
 fn state_is_for_root_alone() {
     let host = Host::new();
-    Node::new(&host, &everything());
+    let pod = host.pod("blue");
+    host.script_plugin("careless", "#!/bin/sh\numask 0\nexec /run/cni-test/causeway/bridge\n");
+    pod.call(BRIDGE, &everything()).program("/run/cni-test/causeway/careless").add();
     let open = host.run("find /var/lib/cni -not -type l -perm /022");
     assert_eq!(open, "", "others may write");
     let readable = host.run("find /var/lib/cni -type f -perm /077 -not -path */metrics/*");

@@ -40,7 +40,10 @@ Flags; times as in 500ms, 10s, 1m30s:
   -resendtimeout TIME   how long an address is sought before it is an error; 3m28s
   -broadcast            have servers answer to everybody
   -statedir PATH        where leases are kept while the daemon does not run; /run/cni/dhcp-leases
-  -loglevel LEVEL       error, warn, info, debug; info";
+  -loglevel LEVEL       error, warn, info, debug; info
+
+Example:
+  causeway dhcp daemon -timeout 5s";
 
 /// A flag that cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +79,7 @@ impl Dhcp {
         }
         let (options, level) = options(&flags)?;
         logging::start();
-        logging::configure(Some(&level), None);
+        logging::configure(Some(&level), None, None);
         std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
         daemon::run(&options)?;
         Ok(ExitCode::SUCCESS)

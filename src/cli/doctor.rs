@@ -18,6 +18,11 @@ use crate::diagnosis::{self, Finding, Places, Severity};
 /// configurations, and at everything that each attachment owns. Changes nothing without --fix.
 /// The exit code is 0 when nothing is wrong (notes do not count), else 1.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  causeway doctor
+  causeway doctor --fix
+  causeway doctor --output json | jq '.[].check'")]
 pub struct Doctor {
     /// Do what is safe: set back what was changed, put back what is missing, remove what nobody owns.
     /// Firewalls of others are not touched.

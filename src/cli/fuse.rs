@@ -15,6 +15,10 @@ use rewriting::Rewritten;
 
 /// Which file, and where the new one goes.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  causeway fuse /etc/cni/net.d/10-pods.conflist
+  causeway unfuse /etc/cni/net.d/10-pods.conflist")]
 pub struct Fuse {
     /// The configuration list
     #[arg(value_name = "FILE.conflist")]

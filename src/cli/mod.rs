@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod error;
 pub mod explain;
 pub mod fuse;
+pub mod install;
 pub mod leases;
 pub mod lint;
 pub mod list;
@@ -22,7 +23,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// A CNI plugin in one process. A runtime calls it with CNI_COMMAND in the environment and a
 /// network configuration on stdin; people call it with the commands below.
@@ -35,6 +36,7 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
+  causeway install                 put this program in place as the node's plugins
   causeway attach pods new         try a network in a new namespace
   causeway list                    what is attached on this node
   causeway show 0f3c               everything that a container's attachment owns, looked at
@@ -76,6 +78,8 @@ enum Command {
     Doctor(doctor::Doctor),
     Repair(repair::Repair),
     Trace(trace::Trace),
+    /// Put this program and a link for each plugin type into the node's folder of plugins
+    Install(install::Install),
     /// Show what an ADD would do, and what of the kernel it needs; nothing is changed
     Explain(explain::Explain),
     /// Check configuration files as a runtime would load them, against each other and the node
@@ -84,6 +88,11 @@ enum Command {
     Metrics(metrics::Metrics),
     /// Print the JSON Schema of configurations, for editors and checkers
     Schema(schema::Schema),
+}
+
+/// All commands and their options, as man pages and completions of shells are made of them.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the command that the arguments name. Prints its own errors, to stderr.
@@ -118,6 +127,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Repair(repair) => repair.run().map_err(|error| error.to_string()),
         Command::Trace(trace) => trace.run().map_err(|error| error.to_string()),
         Command::Dhcp(dhcp) => dhcp.run().map_err(|error| error.to_string()),
+        Command::Install(install) => install.run().map_err(|error| error.to_string()),
         Command::Explain(explain) => explain.run().map_err(|error| error.to_string()),
         Command::Lint(lint) => lint.run().map_err(|error| error.to_string()),
         Command::Metrics(metrics) => metrics.run().map_err(|error| error.to_string()),

@@ -16,6 +16,13 @@ use run_inside::run_inside;
 
 /// Make, list, enter and delete network namespaces.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  causeway netns add blue green
+  causeway netns list
+  causeway netns exec blue ping -c 1 10.88.0.1
+  causeway netns exec pid:1234 ip address
+  causeway netns del blue green")]
 pub struct Netns {
     /// Where the namespaces are kept
     #[arg(long, global = true, value_name = "DIR", default_value = netns::DIRECTORY)]

@@ -16,6 +16,11 @@ use crate::diagnosis::{self, Fix, mending};
 /// links, rules, leases, records of namespaces that are gone, and names of namespaces.
 /// The exit code is 1 when something could not be done.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  causeway repair             every attachment
+  causeway repair 0f3c        those of one container
+  causeway repair --leftovers")]
 pub struct Repair {
     /// Only containers whose ID begins so
     #[arg(value_name = "ID", conflicts_with = "leftovers")]

@@ -5,17 +5,18 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::OFlag;
 
 use super::{Error, journal};
+use crate::kernel::lock;
 
 /// A held lock; it ends with the value, or with the process however that ends.
 pub struct SharedLock {
-    lock: Flock<File>,
+    file: File,
 }
 
 impl SharedLock {
@@ -39,7 +40,11 @@ impl SharedLock {
         };
         let file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(state).map_err(failed("make the directory", state))?;
+                fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o755)
+                    .create(state)
+                    .map_err(failed("make the directory", state))?;
                 open()
             }
             other => other,
@@ -53,14 +58,13 @@ impl SharedLock {
             other => other,
         }
         .map_err(failed("open the lock", &path))?;
-        let lock = Flock::lock(file, FlockArg::LockShared)
-            .map_err(|(_, errno)| failed("take the lock", &path)(errno.into()))?;
-        Ok(Self { lock })
+        lock::shared(&file).map_err(failed("take the lock", &path))?;
+        Ok(Self { file })
     }
 
     /// Whether nobody else holds it; from then on nobody else gets it either. Does not wait.
     pub fn make_exclusive(&self) -> bool {
-        self.lock.relock(FlockArg::LockExclusiveNonblock).is_ok()
+        self.file.try_lock().is_ok()
     }
 }
 

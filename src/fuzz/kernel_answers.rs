@@ -28,6 +28,42 @@ fn each(mut data: &[u8], mut read: impl FnMut(&Object<'_>)) {
     }
 }
 
+/// The lists hold something that each reader wants.
+#[test]
+fn the_lists_are_understood() {
+    let (mut links, mut addresses, mut routes, mut rules) = (0, 0, 0, 0);
+    let (mut disciplines, mut classes, mut filters) = (0, 0, 0);
+    let all = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/fuzz")).unwrap();
+    for entry in all {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|end| end != "netlink") {
+            continue;
+        }
+        each(&std::fs::read(path).unwrap(), |object| {
+            let (kind, message) = (object.kind, object.message);
+            links += link::read_link(kind, message).unwrap().iter().count();
+            addresses += addr::read(kind, message).iter().count();
+            routes += route::read(kind, message, false, Cloned::Kept).iter().count();
+            rules += rule::read(kind, message, false).iter().count();
+            disciplines += tc::found::read_discipline(kind, message).iter().count();
+            classes += tc::found::read_class(kind, message).iter().count();
+            filters += tc::found::read_filter(kind, message).iter().count();
+        });
+    }
+    let counts = [links, addresses, routes, rules, disciplines, classes, filters];
+    assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    let (mut chains, mut judged) = (0, 0);
+    for name in ["chains.nft", "rules.nft"] {
+        each(&testdata(&format!("fuzz/{name}")), |object| {
+            chains += usize::from(FoundChain::read(attributes(object)).hook.is_some());
+            let rule = FoundRule::read(attributes(object));
+            let read = nftables::read(&rule, &mut |_| Ok(Vec::new())).unwrap();
+            judged += usize::from(!read.conditions.is_empty());
+        });
+    }
+    assert!(chains > 0 && judged > 3, "{chains} chains, {judged} rules");
+}
+
 #[test]
 fn links_addresses_routes_and_rules() {
     let corpus = corpus(&["links.netlink", "addresses.netlink", "routes.netlink", "rules.netlink"]);

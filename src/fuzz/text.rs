@@ -26,6 +26,22 @@ fn configurations() -> Vec<Vec<u8>> {
     all.iter().map(|one| one.to_string().into_bytes()).collect()
 }
 
+/// Mangling must begin with what is understood, or nothing but the first check is ever tried.
+#[test]
+fn the_configurations_are_good_ones() {
+    let mut plans = 0;
+    for config in configurations() {
+        let text = String::from_utf8_lossy(&config).into_owned();
+        let asked = request("CHECK", "", &config).unwrap_or_else(|| panic!("not read: {text}"));
+        call::configure("causeway", &asked).unwrap_or_else(|error| panic!("{error}: {text}"));
+        match call::expected_of("causeway", &asked) {
+            Ok(resources) => plans += usize::from(!resources.is_empty()),
+            Err(error) => println!("{error}: {text}"),
+        }
+    }
+    assert!(plans >= 15, "only {plans} have a plan");
+}
+
 fn request(verb: &str, args: &str, stdin: &[u8]) -> Option<Request> {
     let env = |name: &str| -> Option<OsString> {
         Some(match name {

@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Output, Stdio};
 
-use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use super::{Error, program};
 
@@ -85,13 +85,14 @@ impl Family {
 ///
 /// # Errors
 /// [`Error::File`].
-pub fn lock() -> Result<Flock<File>, Error> {
+pub fn lock() -> Result<File, Error> {
     let failed =
         |source: std::io::Error| Error::File { path: LOCK.into(), doing: "take the lock", source };
     let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(LOCK);
     let file = open.map_err(failed)?;
     fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty())).map_err(|errno| failed(errno.into()))?;
-    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| failed(errno.into()))
+    super::lock::exclusive(&file).map_err(failed)?;
+    Ok(file)
 }
 
 fn run(

@@ -18,6 +18,7 @@ pub mod iptables;
 pub mod legacy;
 pub mod link;
 pub mod listening;
+pub mod lock;
 pub mod mac;
 pub mod macspoof;
 pub mod masquerade;

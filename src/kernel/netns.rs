@@ -30,7 +30,7 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
-use super::raw;
+use super::{lock, raw};
 
 pub use error::{Error, Found};
 pub use kept::{DIRECTORY, Entry, create, delete, list};
@@ -162,7 +162,7 @@ impl Namespace {
     /// # Errors
     /// [`Error::Io`].
     pub fn lock(&self) -> Result<(), Error> {
-        self.file.lock().map_err(|error| Error::io(&self.path, "lock", error))
+        lock::exclusive(&self.file).map_err(|error| Error::io(&self.path, "lock", error))
     }
 
     /// The path it was opened by.

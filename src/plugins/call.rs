@@ -13,6 +13,7 @@ use crate::engine::node::LeaseKeeper;
 use crate::engine::{Node, Owner, Resource, apply};
 use crate::ipam::host_local::Holder;
 use crate::ipam::{self, Keeper, Leased, Source};
+use crate::kernel;
 use crate::kernel::netns::{self, Namespace};
 use crate::protocol::request::{Request, Verb};
 use crate::protocol::result::AddResult;
@@ -248,7 +249,7 @@ impl<'r> Call<'r> {
     pub(super) fn lock(&self, pod: &Namespace) -> Result<(), Error> {
         let foreign = self.members.iter().any(|member| matches!(member, Member::Foreign(_)));
         if !foreign && (self.has(Role::Interface) || self.has(Role::Chained)) {
-            pod.lock().map_err(crate::kernel::Error::from)?;
+            pod.lock().map_err(kernel::Error::from)?;
         }
         Ok(())
     }
@@ -268,7 +269,8 @@ impl<'r> Call<'r> {
         Ok(namespace)
     }
 
-    /// The container's namespace for DEL, which goes on without when it is gone or was never one.
+    /// The container's namespace for DEL, which goes on without when it is gone or was never one. One
+    /// that may be there but cannot be opened now is an error: what is inside would stay for ever.
     pub(super) fn namespace_if_there(&self, home: &Namespace) -> Result<Option<Namespace>, Error> {
         let Some(path) = self.request.netns.as_deref() else { return Ok(None) };
         match Namespace::open(path) {
@@ -283,6 +285,7 @@ impl<'r> Call<'r> {
             }
             Ok(namespace) => Ok(Some(namespace)),
             Err(netns::Error::Gone { .. }) => Ok(None),
+            Err(error) if error.is_passing() => Err(kernel::Error::from(error).into()),
             Err(error) => {
                 log::warn!("CNI_NETNS: {error}; going on as if the namespace were gone");
                 Ok(None)

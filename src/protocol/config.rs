@@ -48,6 +48,8 @@ pub struct NetworkConfig {
     pub log_file: Option<PathBuf>,
     /// `logLevel`.
     pub log_level: Option<String>,
+    /// `logFormat`.
+    pub log_format: Option<String>,
     /// `stateDir`, a key of causeway's own: the folder for its records; absolute.
     pub state_dir: Option<PathBuf>,
     /// The whole object.
@@ -113,6 +115,10 @@ pub struct Keys {
     #[serde(deserialize_with = "filled")]
     #[cfg_attr(test, schemars(extend("enum" = ["off", "error", "warn", "info", "debug", "trace"])))]
     log_level: Option<String>,
+    /// Our own: whether the log is lines for people or JSON lines.
+    #[serde(deserialize_with = "filled")]
+    #[cfg_attr(test, schemars(extend("enum" = ["text", "json"])))]
+    log_format: Option<String>,
     /// Our own: the folder for records of attachments, absolute; `/var/lib/cni/causeway` without
     /// it.
     #[serde(deserialize_with = "filled")]
@@ -157,7 +163,7 @@ impl NetworkConfig {
                 map.insert(key.to_owned(), value);
             }
         }
-        for key in ["args", "stateDir", "logFile", "logLevel"] {
+        for key in ["args", "stateDir", "logFile", "logLevel", "logFormat"] {
             if !map.keys().any(|known| known.eq_ignore_ascii_case(key))
                 && let Some(value) = given(key)
             {
@@ -201,6 +207,7 @@ impl NetworkConfig {
             valid_attachments: None,
             log_file: None,
             log_level: None,
+            log_format: None,
             state_dir: None,
             value,
             stdin: Arc::from(bytes.as_slice()),
@@ -264,6 +271,7 @@ impl NetworkConfig {
             valid_attachments: keys.valid_attachments.or(keys.attachments),
             log_file: keys.log_file.map(PathBuf::from),
             log_level: keys.log_level,
+            log_format: keys.log_format,
             state_dir: keys.state_dir.map(PathBuf::from),
             value,
             bytes,

@@ -14,6 +14,7 @@ pub mod config;
 pub mod devices;
 pub mod dhcp;
 pub mod dhcp_server;
+pub mod faults;
 pub mod killed;
 pub mod limited;
 pub mod list;

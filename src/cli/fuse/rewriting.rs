@@ -9,7 +9,7 @@ use crate::protocol::config::NetworkConfig;
 use crate::protocol::request::Request;
 
 /// Keys that count for a call as a whole, so that the entry for all must have them.
-const OF_THE_CALL: [&str; 3] = ["stateDir", "logFile", "logLevel"];
+const OF_THE_CALL: [&str; 4] = ["stateDir", "logFile", "logLevel", "logFormat"];
 
 /// Why a list cannot be rewritten.
 #[derive(Debug, thiserror::Error)]

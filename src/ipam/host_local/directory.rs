@@ -25,13 +25,14 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, open, openat, readlinkat};
+use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{Mode, fstat, fstatat, futimens};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
 use super::error::Error;
 use super::holder::Claim;
+use crate::kernel::lock;
 
 /// Under this name a lease file is written before it gets its own.
 pub const STAGED: &str = ".causeway-new";
@@ -78,7 +79,7 @@ impl Hints {
 /// The directory, locked as long as the value lives.
 pub struct Directory {
     /// Above `fd`, so that it ends first.
-    _lock: Option<Flock<OwnedFd>>,
+    _lock: Option<File>,
     fd: OwnedFd,
     path: PathBuf,
     hints: Cell<Option<Hints>>,
@@ -130,7 +131,7 @@ impl Directory {
         Self::locked(path, fd, lock).map(Some)
     }
 
-    fn locked(path: &Path, fd: OwnedFd, lock: Option<Flock<OwnedFd>>) -> Result<Self, Error> {
+    fn locked(path: &Path, fd: OwnedFd, lock: Option<File>) -> Result<Self, Error> {
         let about = fstat(&fd).map_err(|errno| io_error(path, "look at the directory", errno))?;
         let is_of_a_moment = MOMENT.contains(&about.st_ctime.saturating_sub(about.st_mtime));
         let hints = Hints::read(about.st_mtime_nsec).filter(|_| is_of_a_moment);
@@ -374,7 +375,7 @@ fn refused(path: &Path, errno: Errno) -> Error {
     }
 }
 
-fn lock(path: &Path, directory: &OwnedFd, make: bool) -> Result<Option<Flock<OwnedFd>>, Error> {
+fn lock(path: &Path, directory: &OwnedFd, make: bool) -> Result<Option<File>, Error> {
     let failed = |doing, errno| io_error(&path.join(LOCK), doing, errno);
     let open = |more| {
         // Nothing that stands there may lead elsewhere or keep us waiting.
@@ -382,7 +383,7 @@ fn lock(path: &Path, directory: &OwnedFd, make: bool) -> Result<Option<Flock<Own
         let flags = OFlag::O_RDONLY | safe | more;
         openat(directory, LOCK, flags, Mode::from_bits_truncate(0o750))
     };
-    let mut file = match open(OFlag::empty()) {
+    let file: File = match open(OFlag::empty()) {
         Err(Errno::ENOENT) if make => open(OFlag::O_CREAT),
         // Who has never locked it has never changed it.
         Err(Errno::ENOENT) => return Ok(None),
@@ -394,14 +395,11 @@ fn lock(path: &Path, directory: &OwnedFd, make: bool) -> Result<Option<Flock<Own
         }
         other => other,
     }
-    .map_err(|errno| failed("open the lock", errno))?;
-    loop {
-        match Flock::lock(file, FlockArg::LockExclusive) {
-            Ok(lock) => return Ok(Some(lock)),
-            Err((again, Errno::EINTR)) => file = again,
-            Err((_, errno)) => return Err(failed("take the lock", errno)),
-        }
-    }
+    .map_err(|errno| failed("open the lock", errno))?
+    .into();
+    let number = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or_default());
+    lock::exclusive(&file).map_err(|error| failed("take the lock", number(error)))?;
+    Ok(Some(file))
 }
 
 /// Renames a file, never over another one.

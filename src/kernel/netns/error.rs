@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 /// A namespace that could not be opened, entered, made or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -70,6 +72,14 @@ pub enum Error {
 impl Error {
     pub(super) fn io(path: &Path, doing: &'static str, source: impl Into<io::Error>) -> Self {
         Self::Io { path: path.to_owned(), doing, source: source.into() }
+    }
+
+    /// Whether there may be a namespace at the path all the same: the kernel had no memory, say, or
+    /// refused for want of privilege. A path that leads nowhere is not such.
+    pub fn is_passing(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        let nowhere = [Errno::ENOTDIR, Errno::ELOOP, Errno::ENAMETOOLONG, Errno::EINVAL];
+        !source.raw_os_error().is_some_and(|code| nowhere.contains(&Errno::from_raw(code)))
     }
 
     /// Whether the kernel refused for want of privilege, so that root may fare better.

@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 use super::{Error, Found, Namespace, OF_THIS_THREAD};
+use crate::kernel::lock;
 
 /// Where `ip netns` keeps its namespaces.
 pub const DIRECTORY: &str = "/run/netns";
@@ -170,9 +170,8 @@ fn taken(path: &Path) -> Error {
 /// The steps, and the lock around them, are iproute2's (ip/ipnetns.c, netns_add): without the lock,
 /// many at once would each mount the directory over itself, again and again.
 fn prepare(directory: &Path) -> Result<(), Error> {
-    let lock = open_directory(directory)?;
-    let _lock = Flock::lock(lock, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| Error::io(directory, "lock", errno))?;
+    let held = open_directory(directory)?;
+    lock::exclusive(&held).map_err(|error| Error::io(directory, "lock", error))?;
     let not_shared = |errno| Error::io(directory, "share the mount", errno);
     match propagate(directory, MsFlags::MS_SHARED) {
         // Not a mount yet.
