@@ -173,6 +173,7 @@ fn a_namespace_that_is_none() {
         "/run/netns/directory",
         "/run/netns/socket",
         "/proc/1/ns/mnt",
+        "/proc/self/ns/mnt",
         "/proc/self/ns/user",
         "/proc/self/ns/pid",
         "/dev/zero",
@@ -186,7 +187,13 @@ fn a_namespace_that_is_none() {
         let result = call.add();
         strange.check(&result).fails_with(&[BAD_ENVIRONMENT, BAD_CONFIG], &["CNI_NETNS"]);
         call.check(&result).silence();
-        strange.del();
+        if path.starts_with("/proc/1/") && strange.run("DEL").status != Some(0) {
+            // What we may not look at may be there: then nothing is thought gone.
+            call.check(&result).silence();
+            call.del();
+        } else {
+            strange.del();
+        }
         is_clean(&host, &format!("after DEL with {path}"));
         // The same interface again, in a container that the DEL could not look into.
         assert_eq!(pod.link_names(), ["lo"], "the pair is gone with its end on the host");
