@@ -1,9 +1,12 @@
 /*
- * The floor under a bridge ADD and DEL: the netlink messages that must be sent, and nothing else.
- * No JSON, no leases, no records, no checks. What a plugin needs above this is the plugin's own.
+ * The floor under ADD and DEL of bridge (add, del) and of host-device (take, return): the netlink
+ * messages that must be sent, and nothing else. No JSON, no leases, no records, no checks. What a
+ * plugin needs above this is the plugin's own.
  *
  *   floor add NETNS_PATH HOST_LINK IFNAME BRIDGE (ADDRESS/PREFIX GATEWAY)...
  *   floor del NETNS_PATH IFNAME
+ *   floor take NETNS_PATH HOST_LINK IFNAME (ADDRESS/PREFIX GATEWAY)...
+ *   floor return NETNS_PATH HOST_LINK IFNAME
  *   floor nothing          starts and ends: the floor under any call
  *
  * Exit code: 0 done, 1 the kernel refused (the reason is on stderr), 2 wrong arguments.
@@ -52,6 +55,8 @@ static void misused(void)
 {
 	say("usage: floor add NETNS_PATH HOST_LINK IFNAME BRIDGE (ADDRESS/PREFIX GATEWAY)...\n"
 	    "       floor del NETNS_PATH IFNAME\n"
+	    "       floor take NETNS_PATH HOST_LINK IFNAME (ADDRESS/PREFIX GATEWAY)...\n"
+	    "       floor return NETNS_PATH HOST_LINK IFNAME\n"
 	    "       floor nothing\n");
 	_exit(2);
 }
@@ -249,25 +254,59 @@ static void append_default_route(int link, const char *gateway)
 	end(message);
 }
 
+/* The link in the pod's namespace comes up, with pairs of an address and a gateway. */
+static void dress(int namespace_fd, const char *ifname, int count, char **pairs)
+{
+	int pod = enter_and_open_socket(namespace_fd);
+	int link = index_of(pod, ifname);
+
+	append_up(link);
+	for (int i = 0; i < count; i += 2) {
+		append_address(link, pairs[i]);
+		append_default_route(link, pairs[i + 1]);
+	}
+	send_batch(pod, "set the pod's link up");
+}
+
 static void add(int count, char **arguments)
 {
 	const char *path = arguments[0], *host_link = arguments[1];
 	const char *ifname = arguments[2], *bridge = arguments[3];
 	int namespace_fd = open_namespace(path);
 	int host = open_socket();
-	int pod, link;
 
 	append_pair(host_link, index_of(host, bridge), ifname, namespace_fd);
 	send_batch(host, "make the veth pair");
 
-	pod = enter_and_open_socket(namespace_fd);
-	link = index_of(pod, ifname);
-	append_up(link);
-	for (int i = 4; i < count; i += 2) {
-		append_address(link, arguments[i]);
-		append_default_route(link, arguments[i + 1]);
-	}
-	send_batch(pod, "set the pod's link up");
+	dress(namespace_fd, ifname, count - 4, arguments + 4);
+}
+
+/* A link goes to another namespace under another name, in one message. */
+static void send_move(int fd, const char *from, const char *to, int namespace_fd)
+{
+	struct ifinfomsg body = { .ifi_index = index_of(fd, from) };
+	struct nlmsghdr *message = begin(RTM_SETLINK, 0, &body, sizeof(body));
+
+	attribute(IFLA_NET_NS_FD, &namespace_fd, sizeof(namespace_fd));
+	attribute(IFLA_IFNAME, to, strlen(to) + 1);
+	end(message);
+	send_batch(fd, "move the link");
+}
+
+static void take(int count, char **arguments)
+{
+	const char *link = arguments[1], *ifname = arguments[2];
+	int namespace_fd = open_namespace(arguments[0]);
+
+	send_move(open_socket(), link, ifname, namespace_fd);
+	dress(namespace_fd, ifname, count - 3, arguments + 3);
+}
+
+static void give_back(const char *path, const char *link, const char *ifname)
+{
+	int host = open_namespace("/proc/self/ns/net");
+
+	send_move(enter_and_open_socket(open_namespace(path)), ifname, link, host);
 }
 
 static void del(const char *path, const char *ifname)
@@ -289,6 +328,10 @@ int main(int count, char **arguments)
 		add(count - 2, arguments + 2);
 	else if (!strcmp(verb, "del") && count == 4)
 		del(arguments[2], arguments[3]);
+	else if (!strcmp(verb, "take") && count >= 7 && count % 2 == 1)
+		take(count - 2, arguments + 2);
+	else if (!strcmp(verb, "return") && count == 5)
+		give_back(arguments[2], arguments[3], arguments[4]);
 	else if (strcmp(verb, "nothing") || count != 2)
 		misused();
 	return 0;

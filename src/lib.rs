@@ -11,6 +11,7 @@ pub mod diagnosis;
 pub mod engine;
 #[cfg(test)]
 mod fuzz;
+pub mod graph;
 pub mod install;
 pub mod inventory;
 pub mod ipam;
@@ -25,3 +26,4 @@ pub mod schema;
 pub mod state_file;
 pub mod tally;
 pub mod trace;
+pub mod watch;

@@ -260,6 +260,23 @@ fn what_cannot_be() {
     }
 }
 
+/// The kernel takes IPv6 from a link with an MTU below 1280.
+#[test]
+fn a_link_with_a_small_mtu() {
+    let host = Host::new();
+    let _other = uplink(&host);
+    host.run("ip link set up0 mtu 1279");
+    let pod = host.pod("blue");
+    let device = json!({"type": "host-device", "device": "up0"});
+    for (kind, more) in [("macvlan", json!({})), ("host-device", device)] {
+        let before = (host.snapshot(), pod.snapshot());
+        pod.call(Plugin::Causeway(kind), &config(more))
+            .run("ADD")
+            .fails(BAD_CONFIG, &["eth0 has an MTU of 1279 bytes", "at least 1280"]);
+        nothing_stays(&before, &pod, kind);
+    }
+}
+
 #[test]
 fn the_plan_is_told() {
     let host = Host::new();

@@ -98,7 +98,9 @@ impl Contender {
             Manner::Each => self.path.join(kind.plugin()).exists(),
             Manner::AsOne => kind == Kind::Chain,
             // Nothing bare does what the others do.
-            Manner::Floor => matches!(kind, Kind::Bridge | Kind::HostLocal | Kind::Static),
+            Manner::Floor => {
+                matches!(kind, Kind::Bridge | Kind::HostDevice | Kind::HostLocal | Kind::Static)
+            }
         }
     }
 
@@ -113,7 +115,8 @@ impl Contender {
     }
 
     /// Makes the calls for a verb, as a runtime would for the whole list, and gives the last answer.
-    /// The floor under everything but ADD and DEL of a bridge is a process that does nothing.
+    /// The floor under everything but ADD and DEL of a bridge and of a host-device is a process that
+    /// does nothing.
     pub fn perform(
         &self,
         verb: Verb,
@@ -170,18 +173,25 @@ impl Contender {
 
 fn floor_arguments(verb: Verb, network: &Network, pod: &Pod) -> Vec<OsString> {
     let mut arguments: Vec<String> = Vec::new();
+    let addresses = || {
+        let pairs = network.addresses(pod.number).into_iter().zip(network.gateways());
+        pairs.flat_map(|(address, gateway)| [address, gateway])
+    };
     match (network.shape.kind, verb) {
         (Kind::Bridge, Verb::Add) => {
             let link = format!("floor{}", pod.number);
             arguments.extend(["add", &pod.netns, &link, IFNAME, &network.bridge].map(String::from));
-            for (address, gateway) in
-                network.addresses(pod.number).into_iter().zip(network.gateways())
-            {
-                arguments.extend([address, gateway]);
-            }
+            arguments.extend(addresses());
         }
         (Kind::Bridge, Verb::Del) => {
             arguments.extend(["del", &pod.netns, IFNAME].map(String::from));
+        }
+        (Kind::HostDevice, Verb::Add) => {
+            arguments.extend(["take", &pod.netns, &network.bridge, IFNAME].map(String::from));
+            arguments.extend(addresses());
+        }
+        (Kind::HostDevice, Verb::Del) => {
+            arguments.extend(["return", &pod.netns, &network.bridge, IFNAME].map(String::from));
         }
         _ => arguments.push("nothing".to_owned()),
     }

@@ -42,7 +42,7 @@ impl Report {
             "Times are in milliseconds, from making the process to reaping it; CPU (user and \
              system, median) is\nof the process and its children; peak RSS is that of the largest \
              process. /reference and /floor: how many\ntimes as long as theirs (medians). The \
-             floor makes only the veth pair, address and route; under other\ncalls it is a \
+             floor makes (or moves) only the link, with address and route;\nunder other calls it is a \
              process that does nothing."
         );
         Self {

@@ -131,6 +131,19 @@ pub enum Error {
         /// The networks.
         networks: Vec<String>,
     },
+    /// SVG would fill the terminal.
+    #[error(
+        "a picture is nothing for a terminal: give -o node.svg, or --format mermaid to read it"
+    )]
+    PictureOnTerminal,
+    /// The file that was asked for.
+    #[error("{}: cannot write: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// Stdout.
     #[error("cannot write to stdout: {0}")]
     Stdout(#[from] io::Error),

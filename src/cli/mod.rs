@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod error;
 pub mod explain;
 pub mod fuse;
+pub mod graph;
 pub mod install;
 pub mod leases;
 pub mod lint;
@@ -18,6 +19,8 @@ pub mod repair;
 pub mod schema;
 pub mod show;
 pub mod trace;
+pub mod waiting;
+pub mod watch;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -40,6 +43,8 @@ Examples:
   causeway attach pods new         try a network in a new namespace
   causeway list                    what is attached on this node
   causeway show 0f3c               everything that a container's attachment owns, looked at
+  causeway graph -o node.svg       the node's network as a picture
+  causeway watch                   attachments coming and going, and what they carry
   causeway netns add blue          make a network namespace, as `ip netns` does
   causeway netns exec blue ip a    run a command inside
   causeway fuse 10-net.conflist    have one process run the whole list
@@ -84,10 +89,32 @@ enum Command {
     Explain(explain::Explain),
     /// Check configuration files as a runtime would load them, against each other and the node
     Lint(lint::Lint),
+    /// Draw the node's network: SVG, DOT or Mermaid
+    Graph(graph::Graph),
+    /// Watch attachments come and go, and what they carry
+    Watch(watch::Watching),
     /// Print counters in Prometheus' text format: attachments, leases, calls and how long they took
     Metrics(metrics::Metrics),
     /// Print the JSON Schema of configurations, for editors and checkers
     Schema(schema::Schema),
+}
+
+impl Command {
+    /// What a person waits for, of commands that may take longer than a second.
+    fn takes_its_time(&self) -> Option<&'static str> {
+        match self {
+            Self::Attach(_) => Some("attaching"),
+            Self::Check(_) => Some("checking"),
+            Self::Detach(_) => Some("detaching"),
+            Self::Gc(_) => Some("removing what is left"),
+            Self::Status(_) => Some("asking the plugins"),
+            Self::List(_) | Self::Show(_) | Self::Leases(_) => Some("reading what is attached"),
+            Self::Doctor(_) => Some("looking at the node"),
+            Self::Repair(_) => Some("repairing"),
+            Self::Trace(_) => Some("tracing"),
+            _ => None,
+        }
+    }
 }
 
 /// All commands and their options, as man pages and completions of shells are made of them.
@@ -111,6 +138,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    let _waiting = arguments.command.takes_its_time().map(waiting::Waiting::on);
     let done = match arguments.command {
         Command::Netns(netns) => netns.run().map_err(|error| error.to_string()),
         Command::Attach(attach) => attach.run().map_err(|error| error.to_string()),
@@ -130,10 +158,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Install(install) => install.run().map_err(|error| error.to_string()),
         Command::Explain(explain) => explain.run().map_err(|error| error.to_string()),
         Command::Lint(lint) => lint.run().map_err(|error| error.to_string()),
+        Command::Graph(graph) => graph.run().map_err(|error| error.to_string()),
+        Command::Watch(watch) => watch.run().map_err(|error| error.to_string()),
         Command::Metrics(metrics) => metrics.run().map_err(|error| error.to_string()),
         Command::Schema(schema) => schema.run().map_err(|error| error.to_string()),
     };
     done.unwrap_or_else(|error| {
+        waiting::make_room();
         eprintln!("causeway: {error}");
         ExitCode::FAILURE
     })

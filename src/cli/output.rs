@@ -9,6 +9,8 @@ use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
+use super::waiting::make_room;
+
 /// For whom to print.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -60,6 +62,7 @@ pub fn lines(table: &Table) -> String {
 /// # Errors
 /// What stdout answers.
 pub fn print(text: &str) -> io::Result<()> {
+    make_room();
     let mut stdout = anstream::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -77,6 +80,7 @@ pub fn print_json(value: &Value) -> io::Result<()> {
 
 /// Says something on stderr, if anybody listens.
 pub fn tell(text: &str) {
+    make_room();
     let _ = writeln!(anstream::stderr(), "causeway: {text}");
 }
 

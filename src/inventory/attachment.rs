@@ -4,14 +4,14 @@ use std::fmt;
 use std::path::PathBuf;
 
 use ipnetwork::IpNetwork;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::Owner;
 use crate::engine::journal::Record;
 use crate::libcni::Cached;
 
 /// How an attachment stands, from what is there without looking at each resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// As it should be, as far as can be told.

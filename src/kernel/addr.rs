@@ -15,6 +15,10 @@ use super::attr;
 use super::error::Error;
 use super::netlink::{RouteSocket, flags};
 
+/// The smallest MTU that carries IPv6, in bytes (RFC 8200, section 5). The kernel takes all that is
+/// IPv6 from a link with less (`addrconf_notify`, net/ipv6/addrconf.c).
+pub const IPV6_MTU: u32 = 1280;
+
 /// An address as the kernel has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address {

@@ -1,6 +1,7 @@
 //! Links: reading them, and making, changing and removing them.
 
 mod change;
+pub mod counters;
 mod device;
 pub mod netkit;
 mod together;
@@ -41,6 +42,9 @@ pub struct Link {
     pub master: Option<u32>,
     /// The index of its other half (`IFLA_LINK`), counted in the peer's namespace.
     pub peer: Option<u32>,
+    /// The number of the namespace that the other half is in, when it is not this one
+    /// (`IFLA_LINK_NETNSID`); see [`crate::kernel::netns::number`].
+    pub peer_namespace: Option<i32>,
     /// Set up by the administrator.
     pub up: bool,
     /// Able to carry packets (`IF_OPER_UP`).
@@ -96,6 +100,7 @@ mod wire {
     /// `IPV4_DEVCONF_ARP_NOTIFY` of linux/ip.h.
     pub(super) const ARP_NOTIFY: u16 = 22;
     pub(super) const PROMISCUITY: u16 = 30;
+    pub(super) const LINK_NETNSID: u16 = 37;
     pub(super) const INFO_KIND: u16 = 1;
     pub(super) const INFO_DATA: u16 = 2;
     pub(super) const INFO_PORT_KIND: u16 = 4;
@@ -145,6 +150,7 @@ impl Link {
                 wire::TX_QUEUE_LEN => link.tx_queue_len = word(value)?,
                 wire::MASTER => link.master = word(value),
                 wire::LINK => link.peer = word(value),
+                wire::LINK_NETNSID => link.peer_namespace = word(value).map(u32::cast_signed),
                 wire::OPERSTATE => link.running = value == [wire::OPER_UP],
                 wire::ALIAS => link.alias = attr::text(value)?.to_owned(),
                 wire::PROMISCUITY => link.promiscuous |= word(value)? > 0,

@@ -18,6 +18,7 @@
 mod error;
 mod kept;
 mod living;
+mod number;
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
@@ -35,6 +36,7 @@ use super::{lock, raw};
 pub use error::{Error, Found};
 pub use kept::{DIRECTORY, Entry, create, delete, list};
 pub use living::find;
+pub use number::number;
 
 /// Leads to the calling thread's own namespace. /proc/self would lead to the main thread's.
 const OF_THIS_THREAD: &str = "/proc/thread-self/ns/net";

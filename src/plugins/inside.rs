@@ -12,12 +12,10 @@ use crate::engine::resource::address::Addresses;
 use crate::engine::resource::route::PodRoute;
 use crate::engine::resource::settings::{Setting, Settings};
 use crate::ipam::Leased;
+use crate::kernel::addr::IPV6_MTU;
 use crate::kernel::route::Route as KernelRoute;
 use crate::protocol::request::Request;
 use crate::protocol::result::{Dns, IpConfig, Route};
-
-/// The smallest MTU that carries IPv6 (RFC 8200, section 5), in bytes.
-pub(super) const IPV6_MTU: u32 = 1280;
 
 /// The container's interface and what it gets.
 pub(super) struct Inside<'a> {

@@ -8,7 +8,6 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use serde::Deserialize;
 
-use super::inside::IPV6_MTU;
 use super::{Error, Plan, Step};
 use crate::engine::Resource;
 use crate::engine::node::Side;
@@ -16,6 +15,7 @@ use crate::engine::resource::address::Addresses;
 use crate::engine::resource::settings::{Setting, Settings};
 use crate::engine::resource::slaac;
 use crate::ipam::Leased;
+use crate::kernel::addr::IPV6_MTU;
 use crate::protocol::keys::{member, section};
 use crate::protocol::request::{Request, Verb};
 use crate::protocol::result::AddResult;

@@ -1,7 +1,7 @@
 //! A person at a host's shell, who runs causeway's own commands.
 
 use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
@@ -42,18 +42,24 @@ impl<'h> Person<'h> {
 
     /// Runs `causeway` with these words, split at white space.
     pub fn causeway(&self, words: &str) -> Outcome {
-        let child = self.host.inside(|| {
-            Command::new(env!("CARGO_BIN_EXE_causeway"))
-                .args(words.split_whitespace())
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let child = self.start(env!("CARGO_BIN_EXE_causeway"), &words, Stdio::null());
+        Outcome::new(format!("causeway {}", words.join(" ")), &await_end(child))
+    }
+
+    /// Starts a program in the person's surroundings; its stdout and stderr are pipes.
+    pub fn start(&self, program: &str, words: &[&str], stdin: Stdio) -> Child {
+        self.host.inside(|| {
+            Command::new(program)
+                .args(words)
                 .env_clear()
                 .envs(&self.env)
-                .stdin(Stdio::null())
+                .stdin(stdin)
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .spawn()
-                .expect("start causeway")
-        });
-        Outcome::new(format!("causeway {words}"), &await_end(child))
+                .unwrap_or_else(|e| panic!("start {program}: {e}"))
+        })
     }
 
     /// What a command prints that must succeed.

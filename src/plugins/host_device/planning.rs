@@ -4,13 +4,11 @@ use super::Facts;
 use crate::engine::Resource;
 use crate::engine::resource::{announcement::Announcement, host_device::HostDevice, lease::Lease};
 use crate::ipam::{self, Leased};
+use crate::kernel::addr::IPV6_MTU;
 use crate::plugins::inside::{Detection, Inside, Telling, sandbox};
 use crate::plugins::{Error, Plan};
 use crate::protocol::request::Request;
 use crate::protocol::result::{AddResult, Dns, Interface, IpConfig};
-
-/// The smallest MTU that carries IPv6 (RFC 8200, section 5).
-const IPV6_MTU: u32 = 1280;
 
 pub(super) fn plan(
     request: &Request,

@@ -1,10 +1,11 @@
 //! From configuration, facts and lease to a plan: pure.
 
 use super::Facts;
-use super::settings::{IPV6_MTU, Settings};
+use super::settings::Settings;
 use crate::engine::resource::{lease::Lease, tap::Tap};
 use crate::engine::{Owner, Resource};
 use crate::ipam::{self, Leased};
+use crate::kernel::addr::IPV6_MTU;
 use crate::plugins::inside::{Detection, Inside, Telling, sandbox};
 use crate::plugins::{Error, Plan};
 use crate::protocol::request::Request;

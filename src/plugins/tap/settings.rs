@@ -15,9 +15,6 @@ pub const KEYS: &[&str] =
 /// Smallest and largest MTU of a TAP device, in bytes (`tun_net_initialize`, drivers/net/tun.c).
 const MTU: std::ops::RangeInclusive<i64> = 68..=65521;
 
-/// The smallest MTU that carries IPv6 (RFC 8200, section 5).
-pub const IPV6_MTU: u32 = 1280;
-
 /// The keys as they stand in the JSON.
 #[derive(Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

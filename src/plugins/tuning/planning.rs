@@ -8,12 +8,10 @@ use crate::engine::Resource;
 use crate::engine::resource::announcement::Announcement;
 use crate::engine::resource::link_attributes::LinkAttributes;
 use crate::engine::resource::sysctls::{Sysctl, Sysctls};
+use crate::kernel::addr::IPV6_MTU;
 use crate::plugins::{Error, Given, Plan};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
-
-/// The smallest MTU that carries IPv6 (RFC 8200, section 5).
-const IPV6_MTU: u32 = 1280;
 
 pub(super) fn plan(
     settings: &Settings,

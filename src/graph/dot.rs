@@ -1,0 +1,75 @@
+//! A picture in Graphviz' language, for those who want another layout.
+
+use std::fmt::Write as _;
+
+use super::picture::{Line, Picture};
+
+/// The picture as a graph: `dot -Tsvg` draws it.
+pub fn dot(picture: &Picture) -> String {
+    let mut text = String::from("graph causeway {\n");
+    text.push_str("  node [shape=box, fontname=\"monospace\", fontsize=10];\n");
+    text.push_str("  edge [fontname=\"monospace\", fontsize=9];\n");
+    let heading = format!("{}\n{}", picture.title, picture.summary);
+    let _ = writeln!(text, "  subgraph cluster_host {{\n    label={};", quoted(&heading));
+    for (place, column) in picture.columns.iter().enumerate() {
+        let style = match (column.wrong, column.list) {
+            (true, _) => ", color=red",
+            (false, true) => ", style=dashed",
+            (false, false) => ", style=bold",
+        };
+        let label = label(&[&column.title, &column.subtitle], &column.lines);
+        let _ = writeln!(text, "    h{place} [label={label}{style}];");
+    }
+    text.push_str("  }\n");
+    for (place, column) in picture.columns.iter().enumerate() {
+        if !column.outside.is_empty() {
+            let label = quoted(&column.outside.join("\n"));
+            let _ = writeln!(text, "  o{place} [label={label}, style=dashed];");
+            let _ = writeln!(text, "  o{place} -- h{place};");
+        }
+        for (number, member) in column.members.iter().enumerate() {
+            let node = format!("n{place}_{number}");
+            let style = match (member.wrong, member.count) {
+                (true, _) => ", style=rounded, color=red",
+                (false, 1) => ", style=rounded",
+                (false, _) => ", style=rounded, peripheries=2",
+            };
+            let label = label(&[&member.title], &member.lines);
+            let _ = writeln!(text, "  {node} [label={label}{style}];");
+            if column.colour.is_some() {
+                let wire = quoted(&member.wire);
+                let _ = writeln!(text, "  h{place} -- {node} [label={wire}];");
+            }
+        }
+    }
+    for tie in &picture.ties {
+        let style = if tie.is_port { "port" } else { "on\", style=\"dashed" };
+        let _ = writeln!(text, "  h{} -- h{} [label=\"{style}\"];", tie.from, tie.to);
+    }
+    text.push_str("}\n");
+    text
+}
+
+fn label(heading: &[&str], lines: &[Line]) -> String {
+    let lines = lines.iter().map(|line| line.text.as_str());
+    let all: Vec<&str> = heading.iter().copied().chain(lines).collect();
+    quoted(&all.join("\n"))
+}
+
+/// Text as a quoted string, in which a backslash would begin an escape.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for one in text.chars() {
+        match one {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            // Labels know HTML's names of characters.
+            '&' => quoted.push_str("&amp;"),
+            one if one.is_control() => quoted.push('\u{fffd}'),
+            one => quoted.push(one),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
