@@ -274,7 +274,8 @@ fn killed_at_any_moment_it_can_be_carried_on() {
     let before = files(&host);
     let mut undone = 0;
     for way in ["", "--undo"] {
-        for when in 1.. {
+        // Each of the first ones, which differ; of the many links that follow, every fourth.
+        for when in (1..8).chain((8..).step_by(4)) {
             if way == "--undo" {
                 host.run(&format!("{CAUSEWAY} install {FOLDERS}"));
             }
@@ -299,7 +300,7 @@ fn killed_at_any_moment_it_can_be_carried_on() {
             undone += 1;
         }
     }
-    assert!(undone > 20, "it has made more than {undone} renames");
+    assert!(undone > 12, "only {undone} runs were killed");
 }
 
 fn version(host: &Host, name: &str) -> String {

@@ -97,8 +97,9 @@ impl Install {
             say(format!("there is nothing to undo in {}", self.bin_dir.display()));
         } else if attachments_exist(Path::new(STATE_DIR)) {
             tell(
-                "pods attached by causeway are on this node; the plugins that are in place now detach \
-                 them, and what they leave `causeway gc` of another installation removes",
+                "pods that causeway attached are still on this node; the plugins that are in place now \
+                 have to detach them. Where one of those is missing, install again and move the pods \
+                 away first",
             );
         }
         self.nothing_was_changed(count);

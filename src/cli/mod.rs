@@ -109,7 +109,7 @@ impl Command {
             Self::Gc(_) => Some("removing what is left"),
             Self::Status(_) => Some("asking the plugins"),
             Self::List(_) | Self::Show(_) | Self::Leases(_) => Some("reading what is attached"),
-            Self::Doctor(_) => Some("looking at the node"),
+            Self::Doctor(_) | Self::Graph(_) => Some("looking at the node"),
             Self::Repair(_) => Some("repairing"),
             Self::Trace(_) => Some("tracing"),
             _ => None,

@@ -30,7 +30,7 @@ pub const BAD: Style = AnsiColor::Red.on_default();
 /// A heading.
 pub const STRONG: Style = Style::new().bold();
 
-/// Text in a style; [`print`] takes the style away where it is of no use.
+/// Text in a style; [`print()`] takes the style away where it is of no use.
 pub fn styled(style: Style, text: &str) -> String {
     format!("{style}{text}{style:#}")
 }

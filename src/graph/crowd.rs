@@ -118,7 +118,8 @@ impl<'f> Pod<'f> {
         self.attachments().flat_map(|one| &one.ports)
     }
 
-    fn is_wrong(&self) -> bool {
+    /// Whether something is wrong with one of its interfaces.
+    pub(super) fn is_wrong(&self) -> bool {
         self.interfaces.iter().any(|one| one.trouble().is_some())
     }
 

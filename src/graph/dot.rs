@@ -43,33 +43,38 @@ pub fn dot(picture: &Picture) -> String {
         }
     }
     for tie in &picture.ties {
-        let style = if tie.is_port { "port" } else { "on\", style=\"dashed" };
-        let _ = writeln!(text, "  h{} -- h{} [label=\"{style}\"];", tie.from, tie.to);
+        let style = if tie.is_port { "label=port" } else { "label=on, style=dashed" };
+        let _ = writeln!(text, "  h{} -- h{} [{style}, constraint=false];", tie.from, tie.to);
     }
     text.push_str("}\n");
     text
 }
 
+/// Lines that begin at the left, each of which `\l` ends.
 fn label(heading: &[&str], lines: &[Line]) -> String {
     let lines = lines.iter().map(|line| line.text.as_str());
-    let all: Vec<&str> = heading.iter().copied().chain(lines).collect();
-    quoted(&all.join("\n"))
+    let all = heading.iter().copied().chain(lines);
+    let all: String = all.map(|line| format!("{}\\l", escaped(line))).collect();
+    format!("\"{all}\"")
 }
 
-/// Text as a quoted string, in which a backslash would begin an escape.
 fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
+    format!("\"{}\"", escaped(text))
+}
+
+/// Text as it stands in a quoted string, in which a backslash would begin an escape.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
     for one in text.chars() {
         match one {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
+            '"' => escaped.push_str("\\\""),
+            '\\' => escaped.push_str("\\\\"),
+            '\n' => escaped.push_str("\\n"),
             // Labels know HTML's names of characters.
-            '&' => quoted.push_str("&amp;"),
-            one if one.is_control() => quoted.push('\u{fffd}'),
-            one => quoted.push(one),
+            '&' => escaped.push_str("&amp;"),
+            one if one.is_control() => escaped.push('\u{fffd}'),
+            one => escaped.push(one),
         }
     }
-    quoted.push('"');
-    quoted
+    escaped
 }

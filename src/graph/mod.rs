@@ -4,8 +4,11 @@
 //! seen and how much of it, and that is written as SVG, DOT or Mermaid. All but the reading is pure, so
 //! that files of facts are enough to test it.
 
+mod block;
 mod crowd;
 mod dot;
+mod draft;
+mod drawing;
 pub mod facts;
 mod layout;
 pub(crate) mod lettering;
@@ -15,10 +18,11 @@ mod reading;
 mod svg;
 
 pub use dot::dot;
+pub use drawing::{Drawing, Face, Look, Rect, Shape};
 pub use facts::Facts;
-pub use layout::{Drawing, draw};
+pub use layout::draw;
 pub use mermaid::mermaid;
-pub use picture::{Detail, Picture};
+pub use picture::{Column, Detail, Line, Member, Picture, Tie};
 pub use reading::read;
 pub use svg::svg;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::layout::{Drawing, Face, Look, Rect, Shape};
+use super::drawing::{Drawing, Face, Look, Rect, Shape};
 
 /// Colours of wires; a seventh column has the first one's again.
 const COLOURS: usize = 6;

@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+use super::drawing::{Face, Look, Rect, Shape};
 use super::facts::{Attachment, Facts, Far, Link, Namespace};
-use super::layout::{Face, Look, Rect, Shape};
 use super::lettering::width;
 use super::{Detail, Drawing, Picture, dot, draw, mermaid, svg};
 use crate::inventory::State;

@@ -3,7 +3,7 @@
 //! The program and a link for each plugin type come into the folder by rename, so that a runtime finds
 //! the old program or the new one at any moment, and a call that runs keeps its file. What was there
 //! under those names is kept in a folder beside, [`BEFORE`], by a hard link: [`undo`] puts back the very
-//! same file, with its mode, owner and times. [`record`] says what is kept.
+//! same file, with its mode, owner and times. A record says what is kept.
 
 mod bin_dir;
 mod error;

@@ -183,8 +183,8 @@ mod tests {
         let (mut known, start) = (Known::default(), Instant::now());
         let says = |name, id: &str| vec![(name, id.to_owned())];
         let (a, b) = (one("a", State::Attached), one("b", State::Attached));
-        assert_eq!(look(&mut known, start, 0, &[a.clone()]), says("present", "a"));
-        assert_eq!(look(&mut known, start, 10, &[a.clone()]), []);
+        assert_eq!(look(&mut known, start, 0, std::slice::from_ref(&a)), says("present", "a"));
+        assert_eq!(look(&mut known, start, 10, std::slice::from_ref(&a)), []);
         // An ADD under way is not there yet.
         let half = one("b", State::HalfMade);
         assert_eq!(look(&mut known, start, 20, &[a.clone(), half]), []);
