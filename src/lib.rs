@@ -9,6 +9,8 @@ pub mod delegate;
 pub mod dhcp;
 pub mod diagnosis;
 pub mod engine;
+#[cfg(test)]
+mod fuzz;
 pub mod graph;
 pub mod install;
 pub mod inventory;
@@ -21,6 +23,7 @@ pub mod plugins;
 pub mod protocol;
 pub mod runtime;
 pub mod schema;
+pub mod state_file;
 pub mod tally;
 pub mod trace;
 pub mod watch;

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use nix::fcntl::OFlag;
 use serde_json::{Map, Value};
 
 use crate::protocol::error::CniError;
@@ -75,7 +76,11 @@ pub fn configure(level: Option<&str>, file: Option<&Path>, format: Option<&str>)
         None => {}
     }
     let Some(path) = file else { return };
-    match OpenOptions::new().append(true).create(true).mode(0o600).open(&path) {
+    // What stands there may be anybody's: no pipe may keep us waiting, no link lead us elsewhere.
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600).custom_flags(flags.bits());
+    match options.open(&path) {
         Ok(file) => {
             let _ = FILE.set(file);
         }

@@ -127,7 +127,7 @@ fn try_count(
             .create(true)
             .truncate(false)
             .mode(0o644)
-            .custom_flags(OFlag::O_NOFOLLOW.bits())
+            .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
             .open(&path)
     };
     let file = match open() {
@@ -165,7 +165,9 @@ pub fn read(place: &Path) -> io::Result<Vec<(String, String, Tally)>> {
         let Some((plugin, verb)) = name.to_str().and_then(|name| name.rsplit_once('.')) else {
             continue;
         };
-        if let Some(tally) = File::open(entry.path()).ok().and_then(|file| read_open(&file).ok()?) {
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(entry.path());
+        if let Some(tally) = file.ok().and_then(|file| read_open(&file).ok()?) {
             all.push((plugin.to_owned(), verb.to_owned(), tally));
         }
     }

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::message::Message;
 use super::place::Site;
 use super::terms::Terms;
+use crate::state_file::{self, ASIDE, Found};
 
 /// Where leases are kept unless the daemon is told otherwise. They are worth nothing after a reboot,
 /// and neither is what is below /run.
@@ -20,6 +21,12 @@ pub const DIRECTORY: &str = "/run/cni/dhcp-leases";
 
 /// What file names end in.
 const SUFFIX: &str = ".json";
+
+/// What they end in while the file is being written.
+const UNFINISHED: &str = ".new";
+
+/// The format of the files.
+const VERSION: u32 = 1;
 
 /// Whose a lease is, and what the daemon was told at ADD.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +82,7 @@ impl Kept {
     /// A lease to be kept.
     pub fn new(subject: &Subject, site: &Site, terms: &Terms, boot: &str) -> Self {
         Self {
-            version: 1,
+            version: VERSION,
             boot: boot.to_owned(),
             subject: subject.clone(),
             site: site.clone(),
@@ -146,25 +153,46 @@ impl Store {
         }
     }
 
-    /// Every lease of this boot. Files that hold none, and what a kill left half-written, are removed.
+    /// Every lease of this boot. Those of another one, and what a kill left half-written, are removed;
+    /// what is no lease is set aside ([`state_file::set_aside`]).
     pub fn list(&self, boot: &str) -> Vec<Kept> {
         let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
         let mut list = Vec::new();
         for path in entries.map(|entry| entry.path()) {
-            let kept = fs::read(&path).ok().and_then(|text| serde_json::from_slice(&text).ok());
-            match kept {
-                Some(kept @ Kept { version: 1, .. })
-                    if kept.boot == boot && path == self.path(&kept.subject.id()) =>
-                {
-                    list.push(kept);
-                }
-                _ => {
-                    log::warn!("{}: removed, no lease of this boot", path.display());
+            let ends_in = |end: &str| path.as_os_str().as_encoded_bytes().ends_with(end.as_bytes());
+            if ends_in(ASIDE) {
+                continue;
+            }
+            match self.judge(&path, boot) {
+                _ if ends_in(UNFINISHED) => {
                     let _ = fs::remove_file(&path);
                 }
+                Ok(Some(kept)) => list.push(kept),
+                Ok(None) => {
+                    log::warn!("{}: removed, a lease of an earlier boot", path.display());
+                    let _ = fs::remove_file(&path);
+                }
+                Err(why) => state_file::set_aside(&path, &format!("it is no lease: {why}")),
             }
         }
         list
+    }
+
+    /// The lease in a file; none if it is of another boot.
+    fn judge(&self, path: &Path, boot: &str) -> Result<Option<Kept>, String> {
+        let text = match state_file::read(path).map_err(|error| error.to_string())? {
+            Found::File(text) => text,
+            Found::Strange(what) => return Err(what.to_owned()),
+            Found::Nothing => return Ok(None),
+        };
+        let kept: Kept = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+        if kept.version != VERSION {
+            return Err(format!("its version is {}, not {VERSION}", kept.version));
+        }
+        if path != self.path(&kept.subject.id()) {
+            return Err(format!("it is of {}", kept.subject.id()));
+        }
+        Ok((kept.boot == boot).then_some(kept))
     }
 }
 

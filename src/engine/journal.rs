@@ -17,15 +17,19 @@ use sha2::{Digest, Sha256};
 
 use super::{Error, Owner, Resource};
 use crate::kernel::sysctl;
+use crate::state_file::{self, Found};
 
 /// Where the journal is unless the configuration's `stateDir` names another place.
 pub const STATE_DIR: &str = "/var/lib/cni/causeway";
 
-/// The longest file name that every file system holds, less what [`NEW`] adds.
-const LONGEST_NAME: usize = 255 - NEW.len();
+/// The longest file name that every file system holds, less what [`NEW`] or [`state_file::ASIDE`] adds.
+const LONGEST_NAME: usize = 255 - state_file::ASIDE.len();
 
 /// What the name of a record that is being written begins with; no container ID does.
 const NEW: &str = ".new.";
+
+/// The format of records.
+const VERSION: u32 = 1;
 
 /// What is written of an attachment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,52 +87,54 @@ impl Journal {
         self.directory.join(format!("sha256-{hex}:{ifname}:{plugin}"))
     }
 
-    /// Reads an attachment's record; `None` when there is none. A record that cannot be understood
-    /// is set aside (renamed to end in `.damaged`) and counts as none.
+    /// Reads an attachment's record; `None` when there is none. What cannot be understood, or is
+    /// another attachment's, is set aside ([`state_file::set_aside`]) and counts as none.
     ///
     /// # Errors
-    /// [`Error::State`] when it is there and cannot be read.
+    /// [`Error::State`] when it is there and the disk does not give it.
     pub fn read(&self, owner: &Owner, plugin: &str) -> Result<Option<Record>, Error> {
         self.read_file(&self.path(&owner.container_id, &owner.ifname, plugin))
     }
 
     fn read_file(&self, path: &Path) -> Result<Option<Record>, Error> {
-        let text = match fs::read(path) {
-            Ok(text) => text,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                return Ok(None);
-            }
-            Err(source) => {
-                return Err(Error::State {
-                    path: path.to_owned(),
-                    doing: "read the record",
-                    source,
-                });
-            }
-        };
-        match serde_json::from_slice::<Record>(&text) {
-            Ok(record) if record.owner.network == self.network => Ok(Some(record)),
-            other => {
-                let why = match other {
-                    Ok(_) => "it is of another network".to_owned(),
-                    Err(error) => error.to_string(),
-                };
-                let mut aside = path.as_os_str().to_owned();
-                aside.push(".damaged");
-                log::error!("{}: set aside, not a record of causeway: {why}", path.display());
-                fs::rename(path, aside).map_err(|source| Error::State {
-                    path: path.to_owned(),
-                    doing: "set the damaged record aside",
-                    source,
-                })?;
+        match self.look_at(path)? {
+            Ok(record) => Ok(record),
+            Err(why) => {
+                state_file::set_aside(path, &format!("it is no record of causeway: {why}"));
                 Ok(None)
             }
         }
+    }
+
+    /// The record in a file, if there is one, or why what is there is none.
+    fn look_at(&self, path: &Path) -> Result<Result<Option<Record>, String>, Error> {
+        let found = state_file::read(path).map_err(|source| Error::State {
+            path: path.to_owned(),
+            doing: "read the record",
+            source,
+        })?;
+        Ok(match found {
+            Found::Nothing => Ok(None),
+            Found::Strange(what) => Err(what.to_owned()),
+            Found::File(text) => self.judge(path, &text).map(Some),
+        })
+    }
+
+    /// A record must be where it would have been written: its resources are removed in the name of the
+    /// attachment that the file is called by.
+    fn judge(&self, path: &Path, text: &[u8]) -> Result<Record, String> {
+        let record: Record = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let owner = &record.owner;
+        if record.version != VERSION {
+            return Err(format!("its version is {}, not {VERSION}", record.version));
+        }
+        if owner.network != self.network {
+            return Err(format!("it is of network {}", owner.network));
+        }
+        if self.path(&owner.container_id, &owner.ifname, &record.plugin) != path {
+            return Err(format!("it is of {} by {}", owner.text(), record.plugin));
+        }
+        Ok(record)
     }
 
     /// Writes a record.
@@ -206,11 +212,12 @@ impl Journal {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name.starts_with('.') || name.ends_with(".damaged") {
+            if name.starts_with('.') || name.ends_with(state_file::ASIDE) {
                 continue;
             }
-            if let Ok(Some(record)) = self.read_file(&entry.path()) {
-                records.push(record);
+            match self.read_file(&entry.path()) {
+                Ok(record) => records.extend(record),
+                Err(error) => log::error!("passed over: {error}"),
             }
         }
         Ok(records)
@@ -258,28 +265,19 @@ pub fn all(state: &Path) -> Result<(Vec<Record>, Vec<Stray>), Error> {
         if !directory.is_dir() {
             continue;
         }
+        let journal =
+            Journal { directory: directory.clone(), network: network.to_string_lossy().into() };
         for name in names_in(&directory)? {
             let path = directory.join(&name);
             let is_being_written = name.to_string_lossy().starts_with(NEW);
-            if is_being_written || !path.is_file() {
+            if is_being_written {
                 continue;
             }
-            let text = match fs::read(&path) {
-                // Removed since the directory was read.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                other => other.map_err(|error| error.to_string()),
-            };
-            let read = text.and_then(|text| {
-                serde_json::from_slice::<Record>(&text).map_err(|error| error.to_string())
-            });
-            match read {
-                Ok(record) if network.to_str() == Some(&record.owner.network) => {
-                    records.push(record);
-                }
-                Ok(record) => {
-                    others.push((path, format!("it is of network {}", record.owner.network)));
-                }
-                Err(why) => others.push((path, why)),
+            match journal.look_at(&path) {
+                // Nothing: removed since the directory was read.
+                Ok(Ok(record)) => records.extend(record),
+                Ok(Err(why)) => others.push((path, why)),
+                Err(error) => others.push((path, error.to_string())),
             }
         }
     }

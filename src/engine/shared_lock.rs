@@ -5,8 +5,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 
 use super::{Error, journal};
 use crate::kernel::lock;
@@ -28,12 +31,29 @@ impl SharedLock {
             let path = path.to_owned();
             move |source| Error::State { path, doing, source }
         };
-        let open =
-            || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        // Nothing that stands there may lead elsewhere or keep us waiting.
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let open = || {
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(false).mode(0o600);
+            options.custom_flags(flags.bits()).open(&path)
+        };
         let file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(state).map_err(failed("make the directory", state))?;
+                fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o755)
+                    .create(state)
+                    .map_err(failed("make the directory", state))?;
                 open()
+            }
+            other => other,
+        };
+        let file = match file {
+            Err(error) if is_strange(&error) => {
+                log::error!("{}: is no lock ({error}); remove it", path.display());
+                // The directory can be locked as well, and by everybody who finds the same.
+                OpenOptions::new().read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(state)
             }
             other => other,
         }
@@ -46,4 +66,10 @@ impl SharedLock {
     pub fn make_exclusive(&self) -> bool {
         self.file.try_lock().is_ok()
     }
+}
+
+/// Whether something that is no lock stands in its place.
+fn is_strange(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::ELOOP | Errno::EISDIR | Errno::ENXIO))
 }

@@ -29,7 +29,7 @@ fn inventory() -> Inventory {
     let pods = places.networks.iter_mut().find(|list| list.name == "pods").unwrap();
     let ipam = pods.plugins[0].config.get_mut("ipam").unwrap().as_object_mut().unwrap();
     ipam.insert("dataDir".to_owned(), folder("leases").to_str().unwrap().into());
-    let mut sources = Sources::read(&places).unwrap();
+    let mut sources = Sources::read(&places);
     sources.links = vec![
         link(1, "cni0", "bridge", ""),
         link(2, "renamed", "veth", "pods/whole/eth0"),
@@ -152,7 +152,7 @@ fn a_nodes_configurations_name_further_places() {
     assert!(places.state.contains(&"/nowhere/state".into()));
     assert!(places.leases.contains(&"/nowhere/leases".into()));
     assert_eq!(places.state.len(), 2);
-    let fused = Sources::read(&Places { networks: places.networks, ..Places::default() }).unwrap();
+    let fused = Sources::read(&Places { networks: places.networks, ..Places::default() });
     let names: Vec<_> = fused.leases.iter().map(|one| one.network.as_str()).collect();
     assert_eq!(names, ["fused", "pods"]);
 }

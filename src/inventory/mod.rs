@@ -38,9 +38,9 @@ impl Inventory {
     /// Reads the node.
     ///
     /// # Errors
-    /// [`Error`] when a folder is there and cannot be read, or the kernel cannot be asked for links.
+    /// [`Error`] when the kernel cannot be asked for links.
     pub fn of_node(places: &Places) -> Result<Self, Error> {
-        let mut sources = Sources::read(places)?;
+        let mut sources = Sources::read(places);
         sources.look_at_node()?;
         Ok(Self::join(sources))
     }

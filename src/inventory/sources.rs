@@ -14,7 +14,7 @@ use crate::kernel::link::{self, Link};
 use crate::kernel::netlink::RouteSocket;
 use crate::kernel::netns::{self, Namespace};
 use crate::libcni::cache::RESULT_DIRS;
-use crate::libcni::{self, CONF_DIR, Cached, ConfDir, ConfError, NetworkList, cache};
+use crate::libcni::{CONF_DIR, Cached, ConfDir, ConfError, NetworkList, cache};
 use crate::protocol::config::{NetworkConfig, member};
 use crate::protocol::request::Request;
 
@@ -29,23 +29,6 @@ pub enum Error {
     /// The folder of configurations cannot be read.
     #[error(transparent)]
     Conf(#[from] ConfError),
-    /// The records cannot be read.
-    #[error(transparent)]
-    Records(#[from] crate::engine::Error),
-    /// The cached results cannot be read.
-    #[error(transparent)]
-    Results(#[from] libcni::Error),
-    /// The leases cannot be read.
-    #[error(transparent)]
-    Leases(#[from] host_local::Error),
-    /// The folder of leases cannot be listed.
-    #[error("{}: cannot list the folder of leases: {source}", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// The kernel's answer.
-        source: io::Error,
-    },
     /// The kernel cannot be asked for links.
     #[error(transparent)]
     Kernel(#[from] kernel::Error),
@@ -142,16 +125,17 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Reads the files.
-    ///
-    /// # Errors
-    /// [`Error`] when a folder is there and cannot be read.
-    pub fn read(places: &Places) -> Result<Self, Error> {
+    /// Reads the files. What cannot be read is among the problems, and hides nothing else.
+    pub fn read(places: &Places) -> Self {
         let mut sources = Self { problems: places.problems.clone(), ..Self::default() };
         for results in &places.results {
-            let (cached, broken) = cache::list(results)?;
-            sources.cached.extend(cached);
-            sources.problems.extend(broken.iter().map(ToString::to_string));
+            match cache::list(results) {
+                Ok((cached, broken)) => {
+                    sources.cached.extend(cached);
+                    sources.problems.extend(broken.iter().map(ToString::to_string));
+                }
+                Err(error) => sources.problems.push(error.to_string()),
+            }
         }
         // Attachments outlive their configuration; the one that they were made by was kept.
         let mut places = places.clone();
@@ -163,7 +147,10 @@ impl Sources {
             }
         }
         for state in &places.state {
-            let (records, others) = journal::all(state)?;
+            let (records, others) = journal::all(state).unwrap_or_else(|error| {
+                sources.problems.push(error.to_string());
+                Default::default()
+            });
             sources.records.extend(records);
             sources.problems.extend(
                 others.into_iter().map(|(path, why)| {
@@ -171,11 +158,11 @@ impl Sources {
                 }),
             );
         }
-        sources.read_leases(&places)?;
-        Ok(sources)
+        sources.read_leases(&places);
+        sources
     }
 
-    fn read_leases(&mut self, places: &Places) -> Result<(), Error> {
+    fn read_leases(&mut self, places: &Places) {
         let mut configured: HashMap<PathBuf, Vec<RangeSet>> = HashMap::new();
         let mut seen = HashSet::new();
         // Of two lists of one name the first counts.
@@ -190,9 +177,17 @@ impl Sources {
             }
         }
         for folder in &places.leases {
-            for network in networks_in(folder)? {
+            let networks = networks_in(folder).unwrap_or_else(|error| {
+                let place = folder.display();
+                self.problems.push(format!("{place}: cannot list the folder of leases: {error}"));
+                Vec::new()
+            });
+            for network in networks {
                 let path = folder.join(&network);
-                let leases = host_local::stored(&path)?;
+                let leases = host_local::stored(&path).unwrap_or_else(|error| {
+                    self.problems.push(error.to_string());
+                    Vec::new()
+                });
                 let sets = configured.remove(&path).unwrap_or_default();
                 self.leases.push(LeaseFolder { network, path, leases, sets });
             }
@@ -204,7 +199,6 @@ impl Sources {
         }
         self.leases
             .sort_by(|one, other| (&one.network, &one.path).cmp(&(&other.network, &other.path)));
-        Ok(())
     }
 
     /// Asks the kernel for the host's links, and looks whether namespaces are there.
@@ -260,15 +254,14 @@ fn ranges_of(list: &NetworkList) -> Result<Vec<(PathBuf, Vec<RangeSet>)>, String
     Ok(found)
 }
 
-fn networks_in(folder: &Path) -> Result<Vec<String>, Error> {
-    let failed = |source| Error::Folder { path: folder.to_owned(), source };
+fn networks_in(folder: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(failed)?,
+        other => other?,
     };
     let mut names = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(failed)?;
+        let entry = entry?;
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if let (true, Some(name)) = (is_folder, entry.file_name().to_str()) {
             names.push(name.to_owned());

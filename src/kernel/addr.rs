@@ -83,7 +83,7 @@ mod wire {
 }
 
 /// Reads an RTM_NEWADDR message: the link's index and the address.
-fn read(kind: u16, message: &[u8]) -> Option<(u32, Address)> {
+pub(crate) fn read(kind: u16, message: &[u8]) -> Option<(u32, Address)> {
     if kind != wire::RTM_NEWADDR {
         return None;
     }

@@ -4,7 +4,7 @@
 //! same port would go on reaching a pod that is gone, or nobody. TCP ends by itself; UDP has to be
 //! told.
 
-mod message;
+pub(crate) mod message;
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 

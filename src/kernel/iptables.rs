@@ -4,11 +4,11 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
-use super::Error;
+use super::{Error, program};
 
 /// Of which family rules are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +102,7 @@ fn run(
     needed_for: &str,
 ) -> Result<Output, Error> {
     let failed = |problem: String| Error::Program { program: program.to_owned(), problem };
-    let mut child = Command::new(program)
+    let mut child = program::run(program)
         .args(arguments)
         .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())

@@ -271,6 +271,6 @@ fn list_where(
     socket.ask(request, flags::DUMP, "list the links", &mut read_link)
 }
 
-fn read_link(kind: u16, message: &[u8]) -> Result<Option<Link>, Error> {
+pub(crate) fn read_link(kind: u16, message: &[u8]) -> Result<Option<Link>, Error> {
     Ok(Link::read(kind, message))
 }

@@ -26,7 +26,11 @@ pub fn at(transport: Transport, port: u16) -> Option<Vec<IpAddr>> {
     Some(found)
 }
 
-fn addresses<'t>(text: &'t str, state: &'t str, port: u16) -> impl Iterator<Item = IpAddr> + 't {
+pub(crate) fn addresses<'t>(
+    text: &'t str,
+    state: &'t str,
+    port: u16,
+) -> impl Iterator<Item = IpAddr> + 't {
     text.lines().skip(1).filter_map(move |line| {
         let mut words = line.split_ascii_whitespace().skip(1);
         let (local, _, is) = (words.next()?, words.next()?, words.next()?);

@@ -29,7 +29,7 @@ pub fn count(link: &str) -> Result<Counted, Error> {
     Ok(read(&text))
 }
 
-fn read(text: &str) -> Counted {
+pub(crate) fn read(text: &str) -> Counted {
     let find = |name: &str| {
         let mut lines = text.lines().filter_map(|line| line.split_once(char::is_whitespace));
         let found = lines.find(|(key, _)| *key == name);

@@ -311,7 +311,7 @@ mod wire {
 
 /// What becomes of routes that were made for one destination from another route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cloned {
+pub(crate) enum Cloned {
     /// A list of routes does without.
     PassedOver,
     /// A lookup gives nothing else.
@@ -319,7 +319,7 @@ enum Cloned {
 }
 
 /// Reads an RTM_NEWROUTE message.
-fn read(kind: u16, message: &[u8], v6: bool, cloned: Cloned) -> Option<Present> {
+pub(crate) fn read(kind: u16, message: &[u8], v6: bool, cloned: Cloned) -> Option<Present> {
     let header = message.get(wire::HEADER..)?.first_chunk::<12>()?;
     let [_family, prefix, _source, _tos, table, _protocol, _scope, _type, flags @ ..] = header;
     let is_cloned = u32::from_ne_bytes(*flags) & wire::CLONED != 0;

@@ -125,7 +125,7 @@ fn is_absent(error: &Error) -> bool {
 }
 
 /// Reads an RTM_NEWRULE message.
-fn read(kind: u16, message: &[u8], v6: bool) -> Option<Rule> {
+pub(crate) fn read(kind: u16, message: &[u8], v6: bool) -> Option<Rule> {
     let header = message.get(wire::HEADER..)?.first_chunk::<12>()?;
     let [_family, to, prefix, tos, table, _, _, action, rule_flags @ ..] = header;
     if kind != wire::RTM_NEWRULE {

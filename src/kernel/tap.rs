@@ -5,11 +5,12 @@ use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use nix::errno::Errno;
 
 use super::error::Error;
+use super::program;
 use super::raw::{self, TunSetting};
 use super::selinux;
 
@@ -105,7 +106,7 @@ pub fn make(tap: &Tap<'_>) -> Result<(), Error> {
 /// [`Error::NoProgram`], [`Error::Program`].
 pub fn make_labelled(tap: &Tap<'_>, label: &str) -> Result<(), Error> {
     require()?;
-    let mut ip = Command::new("ip");
+    let mut ip = program::run("ip");
     ip.args(["tuntap", "add", "mode", "tap", "name", tap.name]);
     if tap.multi_queue {
         ip.arg("multi_queue");

@@ -129,7 +129,7 @@ mod wire {
 }
 
 /// Reads an RTM_NEWLINK message of family AF_BRIDGE; `None` for another port's.
-fn read(kind: u16, message: &[u8], port: u32) -> Option<Vec<Carried>> {
+pub(crate) fn read(kind: u16, message: &[u8], port: u32) -> Option<Vec<Carried>> {
     let index = message.get(wire::INDEX..)?.first_chunk::<4>()?;
     if kind != wire::RTM_NEWLINK || u32::from_ne_bytes(*index) != port {
         return None;

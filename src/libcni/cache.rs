@@ -17,6 +17,7 @@ use super::{Attachment, Error, go_json};
 use crate::engine::Owner;
 use crate::protocol::result::AddResult;
 use crate::protocol::version::Version;
+use crate::state_file::{self, Found};
 
 /// libcni's folder, in which `results` is.
 pub const CACHE_DIR: &str = "/var/lib/cni";
@@ -142,7 +143,7 @@ impl Cached {
         Some(format!("{}/{}", of("K8S_POD_NAMESPACE")?, of("K8S_POD_NAME")?))
     }
 
-    fn read_bytes(path: &Path, bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn read_bytes(path: &Path, bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let value: Value = serde_json::from_slice(bytes)?;
         if value.get("kind").is_some() {
             let cached: Self = serde_json::from_value(value)?;
@@ -180,9 +181,10 @@ pub fn read(results: &Path, owner: &Owner) -> Result<Option<Cached>, Error> {
     let path = path_of(results, owner);
     let failed =
         |source| Error::Cache { path: path.clone(), doing: "read the cached result", source };
-    let bytes = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(failed)?,
+    let bytes = match state_file::read(&path).map_err(failed)? {
+        Found::Nothing => return Ok(None),
+        Found::File(bytes) => bytes,
+        Found::Strange(what) => return Err(failed(io::Error::other(what))),
     };
     let mut cached =
         Cached::read_bytes(&path, &bytes).map_err(|error| failed(io::Error::other(error)))?;
@@ -220,10 +222,12 @@ pub fn list(results: &Path) -> Result<(Vec<Cached>, Vec<Error>), Error> {
     paths.sort_unstable();
     let (mut found, mut broken) = (Vec::new(), Vec::new());
     for path in paths {
-        let read = match fs::read(&path) {
+        let read = match state_file::read(&path) {
             // Removed since the folder was read.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            other => other,
+            Ok(Found::Nothing) => continue,
+            Ok(Found::File(bytes)) => Ok(bytes),
+            Ok(Found::Strange(what)) => Err(io::Error::other(what)),
+            Err(error) => Err(error),
         };
         let read = read.and_then(|bytes| Ok(Cached::read_bytes(&path, &bytes)?));
         match read {

@@ -333,6 +333,17 @@ pub(super) fn is_abandoned(holder: Holder<'_>, journal: &Journal) -> bool {
 }
 
 fn check(mut call: Call<'_>) -> Result<(), Error> {
+    let resources = expected(&mut call)?;
+    let home = home()?;
+    let pod = call.namespace(&home)?;
+    let keeper = keeper(&call.source, &call.owner);
+    let keeper = keeper.as_ref().map(|keeper| keeper as &dyn LeaseKeeper);
+    let mut node = Node::open(home, Some(pod), keeper)?;
+    Ok(apply::verify(&resources, &mut node)?)
+}
+
+/// What prevResult says that there should be. The kernel is not asked.
+fn expected(call: &mut Call<'_>) -> Result<Vec<Resource>, Error> {
     let result = match &call.request.config.prev_result {
         Some(result) => result.clone(),
         None if call.has(Role::Interface) || call.has(Role::Chained) => {
@@ -346,11 +357,6 @@ fn check(mut call: Call<'_>) -> Result<(), Error> {
             step.recall(&result).map_err(|error| located(name, place, error))?;
         }
     }
-    let home = home()?;
-    let pod = call.namespace(&home)?;
-    let keeper = keeper(&call.source, &call.owner);
-    let keeper = keeper.as_ref().map(|keeper| keeper as &dyn LeaseKeeper);
-    let mut node = Node::open(home, Some(pod), keeper)?;
     let mut lease = call.source.as_ref().map(|source| leased_before(source, &result, call.request));
     if let Some(lease) = &mut lease
         && call.asks_routers()?
@@ -369,7 +375,14 @@ fn check(mut call: Call<'_>) -> Result<(), Error> {
             }
         }
     }
-    Ok(apply::verify(&resources, &mut node)?)
+    Ok(resources)
+}
+
+/// As [`expected`], for what is no request of a runtime's.
+#[cfg(test)]
+pub(crate) fn expected_of(program: &str, request: &Request) -> Result<Vec<Resource>, Error> {
+    let entries = Entries::of(program, request)?;
+    expected(&mut Call::open(program, request, entries.as_ref())?)
 }
 
 /// The lease that an ADD had, as prevResult tells it.

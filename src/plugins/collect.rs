@@ -48,7 +48,11 @@ pub(super) fn collect(call: &Call<'_>) -> Result<(), Error> {
         keep(source.retain(&valid_holder).map_err(Error::from));
     }
     let journal = call.journal();
-    for record in journal.list()? {
+    let records = journal.list().unwrap_or_else(|error| {
+        keep(Err(error.into()));
+        Vec::new()
+    });
+    for record in records {
         let owner = &record.owner;
         if !is_ours(call, &record) || is_valid(&owner.container_id, &owner.ifname) {
             continue;

@@ -8,6 +8,9 @@ use super::{Error, LONGEST, Value, builtin};
 /// How deep types may be nested; those of the two programs are five deep.
 const DEEPEST: u32 = 16;
 
+/// The longest name of a field in bytes; those of the two programs have less than 20.
+const LONGEST_FIELD: usize = 64;
+
 /// A type that the stream has described.
 #[derive(Debug, Clone)]
 enum Described {
@@ -266,6 +269,10 @@ impl<'a> Bytes<'a> {
                 1 => kind = self.int()?,
                 _ => return Err(Error::Garbled("the type of a field")),
             }
+        }
+        // Each value of the field gets a copy of its name.
+        if name.len() > LONGEST_FIELD {
+            return Err(Error::Garbled("a field's name that is too long"));
         }
         Ok((name, kind))
     }

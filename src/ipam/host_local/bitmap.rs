@@ -56,8 +56,14 @@ impl Bitmap {
         let Some(mut file) = directory.open(&name, OFlag::O_RDWR)? else { return Ok(None) };
         // One byte more, to see that there is none.
         let mut bytes = vec![0; length + 1];
-        let read = file.read(&mut bytes);
-        let read = read.map_err(|source| directory.error(&name, "read the bitmap", source))?;
+        let read = match file.read(&mut bytes) {
+            Ok(read) => read,
+            // Such as a pipe.
+            Err(error) => {
+                directory.set_aside(&name, &error.to_string())?;
+                return Ok(None);
+            }
+        };
         bytes.truncate(length);
         Ok((read == length).then_some(Self { first: range.span.first, bytes, file: Some(file) }))
     }
@@ -158,7 +164,8 @@ pub fn note(
     let Some((index, _)) = part.place(number(address)) else { return Ok(()) };
     part.bytes = vec![0];
     part.first += 8 * index as u128;
-    if file.read_at(&mut part.bytes, index as u64).map_err(failed)? == 1 {
+    // What cannot be read so is no file; it is set aside when the whole of it is read.
+    if file.read_at(&mut part.bytes, index as u64).is_ok_and(|read| read == 1) {
         part.set(number(address), leased);
         file.write_all_at(&part.bytes, index as u64).map_err(failed)?;
     }

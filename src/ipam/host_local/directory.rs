@@ -37,6 +37,15 @@ use crate::kernel::lock;
 /// Under this name a lease file is written before it gets its own.
 pub const STAGED: &str = ".causeway-new";
 
+/// What the names of things begin with that were set aside; a number and their own name follow.
+const ASIDE: &str = ".causeway-damaged:";
+
+/// How many of one name are set aside before somebody must look at them.
+const MOST_ASIDE: u32 = 1000;
+
+/// More than any lease file holds, in bytes.
+const LARGEST: u64 = 1 << 20;
+
 /// flock(2) on it is what the reference plugin does, too.
 const LOCK: &str = "lock";
 
@@ -166,25 +175,63 @@ impl Directory {
         }
     }
 
-    /// Opens a file; none if it is not there.
+    /// Opens a file that we keep beside the leases; none if it is not there. Something else of that
+    /// name is set aside if the file is to be written to, and else counts as none.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn open(&self, name: &str, flags: OFlag) -> Result<Option<File>, Error> {
-        // A name may be anybody's: no pipe may keep us waiting, no link lead us elsewhere.
-        let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        match openat(&self.fd, name, flags, Mode::S_IRUSR | Mode::S_IWUSR) {
-            Ok(fd) => Ok(Some(fd.into())),
+        let opened = match self.open_as_it_is(name, flags) {
+            Err(errno) if is_strange(errno) => {
+                if !flags.intersects(OFlag::O_WRONLY | OFlag::O_RDWR) {
+                    return Ok(None);
+                }
+                self.set_aside(name, errno.desc())?;
+                self.open_as_it_is(name, flags)
+            }
+            other => other,
+        };
+        match opened {
+            Ok(file) => Ok(Some(file)),
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(self.error(name, "open the file", errno)),
         }
     }
 
+    fn open_as_it_is(&self, name: &str, flags: OFlag) -> nix::Result<File> {
+        // A name may be anybody's: no pipe may keep us waiting, no link lead us elsewhere.
+        let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        openat(&self.fd, name, flags, Mode::S_IRUSR | Mode::S_IWUSR).map(File::from)
+    }
+
+    /// Renames what stands in our way under one of our names, and says so in the log.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn set_aside(&self, name: &str, why: &str) -> Result<(), Error> {
+        // Names of index entries may be as long as names can be.
+        let start: String = name.chars().take(64).collect();
+        for number in 0..MOST_ASIDE {
+            let aside = format!("{ASIDE}{number}:{start}");
+            match rename_new(&self.fd, name, &aside) {
+                Err(Errno::EEXIST) => {}
+                Ok(()) | Err(Errno::ENOENT) => {
+                    let place = self.path.display();
+                    log::error!("{place}/{name}: set aside as {aside}, it is none of ours: {why}");
+                    return Ok(());
+                }
+                Err(errno) => return Err(self.error(name, "set the file aside", errno)),
+            }
+        }
+        Err(self.error(name, "set the file aside, since so many are", Errno::EEXIST))
+    }
+
     /// Hands the contents of a lease file to `judge`; [`Claim::Garbage`] for what cannot be read,
     /// and none if it is not there.
     pub fn claim<T>(&self, name: &str, judge: impl FnOnce(Claim<'_>) -> T) -> Option<T> {
-        let mut file = match self.open(name, OFlag::O_RDONLY) {
-            Ok(file) => file?,
+        let mut file = match self.open_as_it_is(name, OFlag::O_RDONLY) {
+            Ok(file) => file,
+            Err(Errno::ENOENT) => return None,
             Err(_) => return Some(judge(Claim::Garbage)),
         };
         let mut start = [0; 512];
@@ -194,8 +241,9 @@ impl Directory {
             }
             Ok(_) => {
                 let mut all = start.to_vec();
-                let rest = file.read_to_end(&mut all);
-                Some(judge(if rest.is_ok() { Claim::parse(&all) } else { Claim::Garbage }))
+                let rest = file.take(LARGEST).read_to_end(&mut all);
+                let is_whole = rest.is_ok_and(|length| (length as u64) < LARGEST);
+                Some(judge(if is_whole { Claim::parse(&all) } else { Claim::Garbage }))
             }
             Err(_) => Some(judge(Claim::Garbage)),
         }
@@ -240,20 +288,21 @@ impl Directory {
     /// # Errors
     /// [`Error::Io`].
     pub fn publish(&self, name: &str) -> Result<bool, Error> {
-        match rename_new(&self.fd, name) {
+        match rename_new(&self.fd, STAGED, name) {
             Ok(()) => Ok(true),
             Err(Errno::EEXIST) => Ok(false),
             Err(errno) => Err(self.error(name, "make the file", errno)),
         }
     }
 
-    /// Removes a file; none is fine.
+    /// Removes a file; none is fine. A directory is set aside.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn remove(&self, name: &str) -> Result<(), Error> {
         match unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
+            Err(errno @ Errno::EISDIR) => self.set_aside(name, errno.desc()),
             Err(errno) => Err(self.error(name, "remove the file", errno)),
         }
     }
@@ -329,13 +378,21 @@ fn refused(path: &Path, errno: Errno) -> Error {
 fn lock(path: &Path, directory: &OwnedFd, make: bool) -> Result<Option<File>, Error> {
     let failed = |doing, errno| io_error(&path.join(LOCK), doing, errno);
     let open = |more| {
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | more;
+        // Nothing that stands there may lead elsewhere or keep us waiting.
+        let safe = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let flags = OFlag::O_RDONLY | safe | more;
         openat(directory, LOCK, flags, Mode::from_bits_truncate(0o750))
     };
     let file: File = match open(OFlag::empty()) {
         Err(Errno::ENOENT) if make => open(OFlag::O_CREAT),
         // Who has never locked it has never changed it.
         Err(Errno::ENOENT) => return Ok(None),
+        Err(errno) if is_strange(errno) => {
+            let why = errno.desc();
+            log::error!("{}: is no lock ({why}); remove it", path.join(LOCK).display());
+            // The directory can be locked as well, and by everybody who finds the same.
+            openat(directory, ".", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+        }
         other => other,
     }
     .map_err(|errno| failed("open the lock", errno))?
@@ -345,20 +402,25 @@ fn lock(path: &Path, directory: &OwnedFd, make: bool) -> Result<Option<File>, Er
     Ok(Some(file))
 }
 
-/// Renames [`STAGED`], never over another file.
-fn rename_new(directory: &OwnedFd, name: &str) -> nix::Result<()> {
+/// Renames a file, never over another one.
+fn rename_new(directory: &OwnedFd, from: &str, to: &str) -> nix::Result<()> {
     #[cfg(target_env = "gnu")]
     {
         use nix::fcntl::{RenameFlags, renameat2};
         let flags = RenameFlags::RENAME_NOREPLACE;
-        match renameat2(directory, STAGED, directory, name, flags) {
+        match renameat2(directory, from, directory, to, flags) {
             // File systems may lack the flag, and kernels the call.
             Err(Errno::EINVAL | Errno::ENOSYS) => {}
             other => return other,
         }
     }
-    nix::unistd::linkat(directory, STAGED, directory, name, AtFlags::empty())?;
-    unlinkat(directory.as_fd(), STAGED, UnlinkatFlags::NoRemoveDir)
+    nix::unistd::linkat(directory, from, directory, to, AtFlags::empty())?;
+    unlinkat(directory.as_fd(), from, UnlinkatFlags::NoRemoveDir)
+}
+
+/// Whether this is what opening something else than a file gives: a link, a directory, a socket.
+fn is_strange(errno: Errno) -> bool {
+    matches!(errno, Errno::ELOOP | Errno::EISDIR | Errno::ENXIO)
 }
 
 fn io_error(path: &Path, doing: &'static str, source: impl Into<io::Error>) -> Error {

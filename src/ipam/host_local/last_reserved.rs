@@ -32,8 +32,16 @@ impl LastReserved {
             return Ok(Self { name, file: None, length: 0, address: None });
         };
         let mut text = [0; 64];
-        let length = file.read(&mut text);
-        let length = length.map_err(|source| directory.error(&name, "read the file", source))?;
+        let length = match file.read(&mut text) {
+            Ok(length) => length,
+            // A pipe, or a directory.
+            Err(error) => {
+                if writes {
+                    directory.set_aside(&name, &error.to_string())?;
+                }
+                return Ok(Self { name, file: None, length: 0, address: None });
+            }
+        };
         let text = text.get(..length).and_then(|text| std::str::from_utf8(text).ok());
         let address = text.and_then(|text| text.parse::<IpAddr>().ok());
         Ok(Self { name, file: Some(file), length, address })

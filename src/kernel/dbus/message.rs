@@ -82,7 +82,7 @@ impl Message {
     }
 
     /// Its bytes, little-endian.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut body = Vec::new();
         let mut signature = String::new();
         for value in &self.body {
@@ -131,7 +131,7 @@ impl Message {
     }
 
     /// How many bytes follow the header's fixed part; `None` for what is no message or too long.
-    pub(super) fn rest(fixed: &[u8; FIXED]) -> Option<usize> {
+    pub(crate) fn rest(fixed: &[u8; FIXED]) -> Option<usize> {
         let mut reader = Reader::new(fixed)?;
         let body = reader.at(4)?.u32()?;
         let fields = reader.at(12)?.u32()?;
@@ -141,7 +141,7 @@ impl Message {
     }
 
     /// Reads a whole message; `None` when it makes no sense.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes)?;
         let kind = match bytes.get(1)? {
             1 => Kind::Call,

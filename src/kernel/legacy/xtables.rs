@@ -3,9 +3,10 @@
 //! The kernel says whether a table is in use at all; where none is, no program is run.
 
 use std::io::{ErrorKind, Write};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use super::Error;
+use crate::kernel::program;
 
 /// The table for rewriting addresses.
 const NAT: &str = "nat";
@@ -109,7 +110,7 @@ impl Xtables {
         for variant in ["-legacy", ""] {
             let name = format!("{}{variant}{action}", self.program);
             for path in [name.clone(), format!("{ELSEWHERE}/{name}")] {
-                let child = Command::new(&path)
+                let child = program::run(&path)
                     .args(args)
                     .stdin(Stdio::piped())
                     .stdout(Stdio::piped())
@@ -153,7 +154,7 @@ fn jumps<'a>(saved: &'a str, from: &'a str, chain: &'a str) -> impl Iterator<Ite
 
 /// What iptables-restore is to read so that those of `chains` that are there go; `None` when none
 /// is.
-fn removal(saved: &str, chains: &[(&str, &str)]) -> Option<String> {
+pub(crate) fn removal(saved: &str, chains: &[(&str, &str)]) -> Option<String> {
     let declared = |name: &str| {
         let names = saved.lines().filter_map(|line| line.strip_prefix(':')?.split(' ').next());
         names.into_iter().any(|it| it == name)

@@ -48,7 +48,7 @@ const INTERVAL_END: u32 = 1;
 
 impl FoundSpan {
     /// The elements in one message's attributes.
-    pub(super) fn read_list(attributes: &[u8]) -> impl Iterator<Item = Self> {
+    pub(crate) fn read_list(attributes: &[u8]) -> impl Iterator<Item = Self> {
         let list = find(attributes, attribute::LIST_ELEMENTS).unwrap_or_default();
         Reader::new(list).map(|element| {
             let attributes = element.value;
@@ -71,7 +71,7 @@ impl FoundSpan {
 
 impl FoundElement {
     /// Reads one element's attributes.
-    pub(super) fn read(attributes: &[u8]) -> Self {
+    pub(crate) fn read(attributes: &[u8]) -> Self {
         let data = |kind: u16| find(find(attributes, kind)?, attribute::DATA_VALUE);
         let userdata = find(attributes, attribute::ELEMENT_USERDATA);
         Self {
@@ -82,7 +82,7 @@ impl FoundElement {
     }
 
     /// The elements in one message's attributes.
-    pub(super) fn read_list(attributes: &[u8]) -> impl Iterator<Item = Self> {
+    pub(crate) fn read_list(attributes: &[u8]) -> impl Iterator<Item = Self> {
         let list = find(attributes, attribute::LIST_ELEMENTS).unwrap_or_default();
         Reader::new(list).map(|element| Self::read(element.value))
     }
@@ -90,7 +90,7 @@ impl FoundElement {
 
 impl FoundRule {
     /// Reads one message's attributes.
-    pub(super) fn read(attributes: &[u8]) -> Self {
+    pub(crate) fn read(attributes: &[u8]) -> Self {
         let text = |kind| find_str(attributes, kind).unwrap_or_default().to_owned();
         let userdata = find(attributes, attribute::RULE_USERDATA);
         let expressions = find(attributes, attribute::RULE_EXPRESSIONS);
@@ -141,7 +141,7 @@ pub struct FoundChain {
 
 impl FoundChain {
     /// Reads one message's attributes.
-    pub(super) fn read(attributes: &[u8]) -> Self {
+    pub(crate) fn read(attributes: &[u8]) -> Self {
         let hook = || {
             let hook = find(attributes, attribute::CHAIN_HOOK)?;
             Some((

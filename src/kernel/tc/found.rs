@@ -145,7 +145,7 @@ fn rate(spec: &[u8]) -> Option<u64> {
     word(spec.get(8..)?).map(u64::from)
 }
 
-fn read_discipline(kind: u16, message: &[u8]) -> Option<Discipline> {
+pub(crate) fn read_discipline(kind: u16, message: &[u8]) -> Option<Discipline> {
     if kind != RTM_NEWQDISC {
         return None;
     }
@@ -176,7 +176,7 @@ fn read_discipline(kind: u16, message: &[u8]) -> Option<Discipline> {
     Some(found)
 }
 
-fn read_class(kind: u16, message: &[u8]) -> Option<(u32, Limits)> {
+pub(crate) fn read_class(kind: u16, message: &[u8]) -> Option<(u32, Limits)> {
     let attributes = message.get(ATTRIBUTES..)?;
     if kind != RTM_NEWTCLASS || attr::find_str(attributes, wire::KIND) != Some("htb") {
         return None;
@@ -192,7 +192,7 @@ fn read_class(kind: u16, message: &[u8]) -> Option<(u32, Limits)> {
     Some((u32::from(handle.minor), limits))
 }
 
-fn read_filter(kind: u16, message: &[u8]) -> Option<Filter> {
+pub(crate) fn read_filter(kind: u16, message: &[u8]) -> Option<Filter> {
     if kind != RTM_NEWTFILTER {
         return None;
     }

@@ -86,7 +86,7 @@ pub(super) fn is_idle_target(name: &str) -> bool {
 }
 
 /// Pairs each start with the end that follows it.
-fn spans(found: Vec<FoundSpan>) -> Vec<Span> {
+pub(crate) fn spans(found: Vec<FoundSpan>) -> Vec<Span> {
     let mut found = found;
     // An end stands before a start of the same value.
     found.sort_by(|a, b| a.key.cmp(&b.key).then(b.ends.cmp(&a.ends)));
@@ -125,10 +125,10 @@ fn action(code: i32, chain: Option<&str>) -> Action {
     }
 }
 
-type Lookup<'l> = &'l mut dyn FnMut(&str) -> Result<Vec<Span>, nft::Error>;
+pub(crate) type Lookup<'l> = &'l mut dyn FnMut(&str) -> Result<Vec<Span>, nft::Error>;
 
 /// Reads one rule by working its expressions through with what each register would hold.
-fn read(rule: &FoundRule, lookup: Lookup<'_>) -> Result<Rule, nft::Error> {
+pub(crate) fn read(rule: &FoundRule, lookup: Lookup<'_>) -> Result<Rule, nft::Error> {
     let mut reading = Reading::default();
     for expr in Reader::new(rule.expressions()) {
         let name = find_str(expr.value, 1).unwrap_or_default();

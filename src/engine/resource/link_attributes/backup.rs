@@ -12,10 +12,11 @@ use serde_json::ser::PrettyFormatter;
 use crate::engine::Error;
 use crate::kernel::link::Attributes;
 use crate::protocol::keys::section;
+use crate::state_file::{self, ASIDE, Found};
 
 /// The longest file name that every file system holds, less what a name begins with while the file
-/// is being written.
-const LONGEST_NAME: usize = 255 - NEW.len();
+/// is being written, or ends in when it was set aside.
+const LONGEST_NAME: usize = 255 - ASIDE.len();
 
 /// No container ID begins so.
 const NEW: &str = ".new.";
@@ -35,28 +36,22 @@ impl Backup {
         (name.len() <= LONGEST_NAME).then(|| Self { path: directory.join(name) })
     }
 
-    /// What is in the file; `None` when there is none, or none that could be understood.
+    /// What is in the file; `None` when there is none. What cannot be understood is set aside
+    /// ([`state_file::set_aside`]) and counts as none.
     ///
     /// # Errors
-    /// [`Error::State`] when it is there and cannot be read.
+    /// [`Error::State`] when it is there and the disk does not give it.
     pub fn read(&self) -> Result<Option<Attributes>, Error> {
-        let text = match fs::read(&self.path) {
-            Ok(text) => text,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                return Ok(None);
-            }
-            Err(source) => return Err(self.failed("read the backup", source)),
+        let found = state_file::read(&self.path);
+        let text = match found.map_err(|source| self.failed("read the backup", source))? {
+            Found::Nothing => return Ok(None),
+            Found::Strange(what) => Err(what.to_owned()),
+            Found::File(text) => serde_json::from_slice(&text).map_err(|error| error.to_string()),
         };
-        let kept = serde_json::from_slice(&text).map_err(|error| error.to_string());
-        match kept.and_then(|kept| section(&kept, &[]).map_err(|error| error.to_string())) {
+        match text.and_then(|kept| section(&kept, &[]).map_err(|error| error.to_string())) {
             Ok(kept) => Ok(Some(kept)),
-            Err(error) => {
-                log::warn!("{}: no backup of tuning: {error}", self.path.display());
+            Err(why) => {
+                state_file::set_aside(&self.path, &format!("it is no backup of tuning: {why}"));
                 Ok(None)
             }
         }
