@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use harness::call::{Call, Outcome, Plugin, await_end};
 use harness::config::everything;
+use harness::killed::killed_add as killed_add_at;
 use harness::snapshot::nothing_stays;
 use harness::{Host, Pod};
 
@@ -211,4 +212,22 @@ fn the_same_attachment_twice_at_once() {
         call.check(&call.add()).silence();
         call.del();
     }
+}
+
+/// Killed after the record is written and before it has its name.
+#[test]
+fn a_record_that_is_being_written_goes_with_del() {
+    if harness::testing_reference() {
+        return;
+    }
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let call = pod.call(BRIDGE, &everything());
+    call.add();
+    call.del();
+    let before = (host.snapshot(), pod.snapshot());
+    assert!(killed_add_at(&host, &call, BRIDGE, "rename", 1), "the record is renamed");
+    assert_eq!(host.snapshot().files(".new.").len(), 1, "{:?}", host.snapshot().files("id-blue"));
+    call.del();
+    nothing_stays(&before, &pod, "after a kill at the record's rename, and DEL");
 }

@@ -149,9 +149,7 @@ impl Journal {
         };
         let text = serde_json::to_vec(record)
             .map_err(|error| failed("write the record")(io::Error::other(error)))?;
-        let mut name = OsString::from(NEW);
-        name.push(path.file_name().unwrap_or_default());
-        let temporary = self.directory.join(name);
+        let temporary = self.unfinished(&path);
         let open = || {
             fs::OpenOptions::new()
                 .write(true)
@@ -191,6 +189,20 @@ impl Journal {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Removes what a call that was killed while it wrote a record has left of it. Only a call that
+    /// keeps others of the attachment out may do so.
+    pub fn remove_unfinished(&self, owner: &Owner, plugin: &str) {
+        let path = self.path(&owner.container_id, &owner.ifname, plugin);
+        let _ = fs::remove_file(self.unfinished(&path));
+    }
+
+    /// Where the record at `path` is written before it has its name.
+    fn unfinished(&self, path: &Path) -> PathBuf {
+        let mut name = OsString::from(NEW);
+        name.push(path.file_name().unwrap_or_default());
+        self.directory.join(name)
     }
 
     /// Every record of the network; files that are none are passed over.

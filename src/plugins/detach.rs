@@ -24,6 +24,7 @@ pub(super) fn del(call: &Call<'_>) -> Result<(), Error> {
     if let Some(record) = journal.read(&call.owner, call.name)? {
         return remove_record(call, &record, &journal, &mut node);
     }
+    journal.remove_unfinished(&call.owner, call.name);
     let mut failures = Vec::new();
     for member in call.members.iter().rev() {
         let removed = match member {

@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt;
 
 use nix::fcntl::OFlag;
 
-use super::directory::Directory;
+use super::directory::{self, Directory};
 use super::error::Error;
 use super::range::{Range, number};
 
@@ -58,9 +58,11 @@ impl Bitmap {
         let mut bytes = vec![0; length + 1];
         let read = match file.read(&mut bytes) {
             Ok(read) => read,
-            // Such as a pipe.
+            // Of a pipe, for instance; or of a file that cannot be read now.
             Err(error) => {
-                directory.set_aside(&name, &error.to_string())?;
+                if !directory::is_regular(&file) {
+                    directory.set_aside(&name, &error.to_string())?;
+                }
                 return Ok(None);
             }
         };

@@ -418,6 +418,11 @@ fn rename_new(directory: &OwnedFd, from: &str, to: &str) -> nix::Result<()> {
     unlinkat(directory.as_fd(), from, UnlinkatFlags::NoRemoveDir)
 }
 
+/// Whether it is a file; if so, a failure to read it says nothing about what it is.
+pub(super) fn is_regular(file: &File) -> bool {
+    file.metadata().is_ok_and(|about| about.is_file())
+}
+
 /// Whether this is what opening something else than a file gives: a link, a directory, a socket.
 fn is_strange(errno: Errno) -> bool {
     matches!(errno, Errno::ELOOP | Errno::EISDIR | Errno::ENXIO)

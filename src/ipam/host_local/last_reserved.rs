@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 
 use nix::fcntl::OFlag;
 
-use super::directory::Directory;
+use super::directory::{self, Directory};
 use super::error::Error;
 
 /// The file of one range set.
@@ -34,9 +34,9 @@ impl LastReserved {
         let mut text = [0; 64];
         let length = match file.read(&mut text) {
             Ok(length) => length,
-            // A pipe, or a directory.
+            // Of a pipe, a directory, or a file that cannot be read now and says nothing either.
             Err(error) => {
-                if writes {
+                if writes && !directory::is_regular(&file) {
                     directory.set_aside(&name, &error.to_string())?;
                 }
                 return Ok(Self { name, file: None, length: 0, address: None });
