@@ -4,6 +4,9 @@
 //! request, [`plugins`] turn it into a plan, [`engine`] carries the plan out or undoes it, and
 //! [`kernel`] speaks to Linux. docs/ARCHITECTURE.md tells the way in full.
 
+// Their macros panic when nobody reads what is printed; see `cli::output`.
+#![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod cli;
 pub mod delegate;
 pub mod dhcp;

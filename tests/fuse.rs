@@ -69,6 +69,25 @@ fn a_file_is_rewritten_and_turned_back() {
     assert_eq!(dir.names(), ["10-pods.conflist"]);
 }
 
+/// Nobody reads what is printed: that is no failure, and an error is one as always.
+#[test]
+fn what_is_printed_may_have_no_reader() {
+    let nobody = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    let dir = Dir::new("nobody");
+    let path = dir.file(LIST);
+    let fuse = |file: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
+        command.args(["fuse", file]).stdout(nobody()).stderr(nobody()).status().unwrap().code()
+    };
+    assert_eq!(fuse(path.to_str().unwrap()), Some(0));
+    assert_eq!(fs::read_to_string(&path).unwrap(), FUSED);
+    assert_eq!(fuse("/none.conflist"), Some(1));
+}
+
 #[test]
 fn the_new_list_can_go_elsewhere() {
     let dir = Dir::new("elsewhere");

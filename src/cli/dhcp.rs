@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::output;
 use crate::dhcp::daemon::{self, Options};
 use crate::dhcp::machine::Timing;
 use crate::dhcp::settings::SOCKET;
@@ -74,7 +75,7 @@ impl Dhcp {
     pub fn run(self) -> Result<ExitCode, Box<dyn std::error::Error>> {
         let Command::Daemon { flags } = self.command;
         if flags.iter().any(|flag| matches!(flag.as_str(), "-h" | "-help" | "--help")) {
-            println!("{FLAGS}");
+            output::print(&format!("{FLAGS}\n"))?;
             return Ok(ExitCode::SUCCESS);
         }
         let (options, level) = options(&flags)?;

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::output;
 use ordered::Ordered;
 use rewriting::Rewritten;
 
@@ -100,11 +101,9 @@ impl Fuse {
             return Ok(ExitCode::SUCCESS);
         }
         replace(&target, &text)?;
-        println!("{} {summary}:", target.display());
-        for change in changes {
-            println!("  {change}");
-        }
-        println!("{hint}");
+        let changes: String = changes.iter().map(|change| format!("  {change}\n")).collect();
+        // The file is written, whether somebody reads this or not.
+        let _ = output::print(&format!("{} {summary}:\n{changes}{hint}\n", target.display()));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -164,8 +164,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Schema(schema) => schema.run().map_err(|error| error.to_string()),
     };
     done.unwrap_or_else(|error| {
-        waiting::make_room();
-        eprintln!("causeway: {error}");
+        output::tell(&error);
         ExitCode::FAILURE
     })
 }

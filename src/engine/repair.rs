@@ -113,7 +113,7 @@ fn put_back_one(resource: &Resource, node: &mut Node<'_>) -> Result<Option<Outco
     }
     let mut outcome =
         Outcome { resource: resource.kind().describe(), left: wrong.clone(), wrong, failure: None };
-    if !is_put_back(resource) || outcome.wrong.iter().any(|what| is_another_s(what)) {
+    if !is_put_back(resource) {
         return Ok(Some(outcome));
     }
     node.rules.renew();
@@ -127,12 +127,6 @@ fn put_back_one(resource: &Resource, node: &mut Node<'_>) -> Result<Option<Outco
         outcome.failure = Some(error.to_string());
     }
     Ok(Some(outcome))
-}
-
-/// Whether what is wrong is that somebody else has it, in the words of the tables of elements. To take
-/// it over would break the other attachment.
-fn is_another_s(what: &str) -> bool {
-    what.contains(" belongs to ")
 }
 
 fn make(resource: &Resource, node: &mut Node<'_>) -> Result<(), Error> {

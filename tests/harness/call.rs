@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
@@ -166,6 +167,8 @@ impl<'h> Call<'h> {
                 .stdin(stdin)
                 .stdout(stdout)
                 .stderr(Stdio::piped())
+                // A group of its own, so that what it starts can be ended with it.
+                .process_group(0)
                 .spawn()
                 .unwrap_or_else(|e| panic!("cannot run {}: {e}", self.program))
         })
@@ -207,7 +210,7 @@ pub fn await_end(child: Child) -> Output {
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process ID"));
     let watchdog = thread::spawn(move || {
         if end.recv_timeout(stretched(Duration::from_secs(30))) == Err(RecvTimeoutError::Timeout) {
-            let _ = kill(pid, Signal::SIGKILL);
+            let _ = killpg(pid, Signal::SIGKILL);
         }
     });
     let said = child.wait_with_output().expect("wait for the plugin");

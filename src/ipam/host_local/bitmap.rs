@@ -8,13 +8,12 @@
 //! making its lease file.
 
 use std::fs::File;
-use std::io::Read;
 use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
 
 use nix::fcntl::OFlag;
 
-use super::directory::{self, Directory};
+use super::directory::Directory;
 use super::error::Error;
 use super::range::{Range, number};
 
@@ -56,18 +55,13 @@ impl Bitmap {
         let Some(mut file) = directory.open(&name, OFlag::O_RDWR)? else { return Ok(None) };
         // One byte more, to see that there is none.
         let mut bytes = vec![0; length + 1];
-        let read = match file.read(&mut bytes) {
-            Ok(read) => read,
-            // Of a pipe, for instance; or of a file that cannot be read now.
-            Err(error) => {
-                if !directory::is_regular(&file) {
-                    directory.set_aside(&name, &error.to_string())?;
-                }
-                return Ok(None);
-            }
-        };
+        let read = directory.read(&name, &mut file, &mut bytes, true)?;
         bytes.truncate(length);
-        Ok((read == length).then_some(Self { first: range.span.first, bytes, file: Some(file) }))
+        Ok((read == Some(length)).then_some(Self {
+            first: range.span.first,
+            bytes,
+            file: Some(file),
+        }))
     }
 
     /// The bitmap of a range of which these addresses are leased, not on disk yet; none if the

@@ -198,6 +198,30 @@ impl Directory {
         }
     }
 
+    /// Reads the start of a file that [`Self::open`] gave; none if it cannot be read. What is no file,
+    /// such as a pipe, is set aside if `writes` says that one is to be written in its place. A file that
+    /// cannot be read now stays.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be set aside.
+    pub fn read(
+        &self,
+        name: &str,
+        file: &mut File,
+        start: &mut [u8],
+        writes: bool,
+    ) -> Result<Option<usize>, Error> {
+        match file.read(start) {
+            Ok(length) => Ok(Some(length)),
+            Err(error) => {
+                if writes && !file.metadata().is_ok_and(|about| about.is_file()) {
+                    self.set_aside(name, &error.to_string())?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
     fn open_as_it_is(&self, name: &str, flags: OFlag) -> nix::Result<File> {
         // A name may be anybody's: no pipe may keep us waiting, no link lead us elsewhere.
         let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
@@ -416,11 +440,6 @@ fn rename_new(directory: &OwnedFd, from: &str, to: &str) -> nix::Result<()> {
     }
     nix::unistd::linkat(directory, from, directory, to, AtFlags::empty())?;
     unlinkat(directory.as_fd(), from, UnlinkatFlags::NoRemoveDir)
-}
-
-/// Whether it is a file; if so, a failure to read it says nothing about what it is.
-pub(super) fn is_regular(file: &File) -> bool {
-    file.metadata().is_ok_and(|about| about.is_file())
 }
 
 /// Whether this is what opening something else than a file gives: a link, a directory, a socket.

@@ -2,13 +2,12 @@
 //! contents are the reference plugin's: `last_reserved_ip.<number of the set>`.
 
 use std::fs::File;
-use std::io::Read;
 use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
 
 use nix::fcntl::OFlag;
 
-use super::directory::{self, Directory};
+use super::directory::Directory;
 use super::error::Error;
 
 /// The file of one range set.
@@ -32,15 +31,8 @@ impl LastReserved {
             return Ok(Self { name, file: None, length: 0, address: None });
         };
         let mut text = [0; 64];
-        let length = match file.read(&mut text) {
-            Ok(length) => length,
-            // Of a pipe, a directory, or a file that cannot be read now and says nothing either.
-            Err(error) => {
-                if writes && !directory::is_regular(&file) {
-                    directory.set_aside(&name, &error.to_string())?;
-                }
-                return Ok(Self { name, file: None, length: 0, address: None });
-            }
+        let Some(length) = directory.read(&name, &mut file, &mut text, writes)? else {
+            return Ok(Self { name, file: None, length: 0, address: None });
         };
         let text = text.get(..length).and_then(|text| std::str::from_utf8(text).ok());
         let address = text.and_then(|text| text.parse::<IpAddr>().ok());

@@ -67,16 +67,7 @@ impl Socket {
     /// # Errors
     /// [`Error::Refused`], [`Error::Socket`], [`Error::Unsettled`], [`Error::Unsupported`].
     pub fn set_elements(&mut self, set: &SetName) -> Result<Vec<FoundElement>, Error> {
-        self.dump(
-            Kind::GetElement,
-            set.family,
-            &|writer| {
-                writer.string(attribute::LIST_TABLE, &set.table);
-                writer.string(attribute::LIST_SET, &set.set);
-            },
-            || format!("list {set}"),
-            |attributes, found| found.extend(FoundElement::read_list(attributes)),
-        )
+        self.list_set(set, |attributes, found| found.extend(FoundElement::read_list(attributes)))
     }
 
     /// All elements of a set or map, of spans too, in no order; none when it is not there.
@@ -84,6 +75,14 @@ impl Socket {
     /// # Errors
     /// As [`Self::set_elements`].
     pub fn set_spans(&mut self, set: &SetName) -> Result<Vec<FoundSpan>, Error> {
+        self.list_set(set, |attributes, found| found.extend(FoundSpan::read_list(attributes)))
+    }
+
+    fn list_set<T>(
+        &mut self,
+        set: &SetName,
+        read: impl Fn(&[u8], &mut Vec<T>),
+    ) -> Result<Vec<T>, Error> {
         self.dump(
             Kind::GetElement,
             set.family,
@@ -92,7 +91,7 @@ impl Socket {
                 writer.string(attribute::LIST_SET, &set.set);
             },
             || format!("list {set}"),
-            |attributes, found| found.extend(FoundSpan::read_list(attributes)),
+            read,
         )
     }
 

@@ -85,8 +85,10 @@ impl Change {
         }
     }
 
-    /// Has the bases made anew, also where their witnesses are there: somebody may have taken rules or
-    /// chains out of them. Costs more, and changes nothing that is as it should be.
+    /// Puts back what somebody may have taken away: the bases are made anew, also where their witnesses
+    /// are there, since rules or chains may be gone from them; and no element of another's is replaced
+    /// ([`Error::Taken`]), since it is there rightly. Costs more, and changes nothing that is as it
+    /// should be.
     pub fn renew(&mut self) {
         self.renewed = true;
     }
@@ -172,10 +174,14 @@ impl Socket {
         for (Addition { element, claims }, _) in
             change.additions.iter().zip(&progress.replacing).filter(|(_, replaced)| **replaced)
         {
-            let Some(what) = claims else { continue };
+            let what = match claims {
+                Some(what) => what.clone(),
+                None if change.renewed => format!("an element of {}", element.set),
+                None => continue,
+            };
             let found = self.element(&element.set, &element.key)?;
             if let Some(found) = found.filter(|found| found.comment != element.comment) {
-                return Err(Error::Taken { what: what.clone(), owner: found.comment });
+                return Err(Error::Taken { what, owner: found.comment });
             }
         }
         Ok(())
