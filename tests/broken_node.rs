@@ -330,6 +330,23 @@ fn a_rule_that_cannot_be_judged_is_said_to_be_so() {
     assert_eq!(findings[0]["check"], "forward-unknown");
 }
 
+/// What another attachment has is not taken from it to mend the first.
+#[test]
+fn repair_takes_nothing_from_another() {
+    let node = Node::new();
+    let elements = "nft list set inet causeway_firewall pods-ipv4";
+    node.must(
+        "nft delete element inet causeway_firewall pods-ipv4 '{ 10.88.0.2 }'; \
+         nft add element inet causeway_firewall pods-ipv4 \
+         '{ 10.88.0.2 comment \"testnet/id-c/eth0\" }'",
+    );
+    let before = node.host.run(elements);
+    let out = node.shell("causeway repair id-a");
+    let told = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(!out.status.success() && told.contains("taken by testnet/id-c/eth0"), "{told}");
+    assert_eq!(node.host.run(elements), before);
+}
+
 #[test]
 fn repair_mends_one_pod_if_asked_and_says_when_there_is_nothing_to_do() {
     let node = Node::new();
