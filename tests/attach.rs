@@ -303,6 +303,21 @@ fn a_failed_attach_leaves_nothing_unless_told_to() {
     assert_eq!(pod.link_names(), ["lo"]);
 }
 
+/// What a plugin refuses to read it refuses for DEL as for ADD; that is told once.
+#[test]
+fn a_configuration_that_is_refused_is_told_of_once() {
+    let host = Host::new();
+    let person = Person::on(&host);
+    let mut list = pods();
+    list["plugins"][0]["isGateway"] = json!("yes");
+    person.configure("10-pods.conflist", &list);
+    host.pod("blue");
+    let said = person.causeway("attach pods blue");
+    assert_eq!(said.status, Some(1), "{said}");
+    assert!(said.stderr.contains("isGateway"), "{said}");
+    assert!(!said.stderr.contains("could be removed again"), "{said}");
+}
+
 #[test]
 fn a_result_that_nobody_gets_is_taken_back() {
     let host = Host::new();

@@ -115,8 +115,18 @@ impl Runtime {
                 Err(Error::Running { source, .. })
                     if matches!(**source, delegate::Error::NotFound { .. })
             );
+            // Nor has what refuses DEL for the very reason for which it refused ADD, such as its
+            // configuration.
+            let refuses_alike = matches!(
+                (&done, &error),
+                (
+                    Err(Error::Plugin { place: this, error: of_del, .. }),
+                    Error::Plugin { place: failed, error: of_add, .. },
+                ) if this == failed && of_del == of_add
+            );
             if let Err(failure) = done
                 && !never_ran
+                && !refuses_alike
             {
                 left.push(failure.to_string());
             }

@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
@@ -210,7 +210,9 @@ pub fn await_end(child: Child) -> Output {
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process ID"));
     let watchdog = thread::spawn(move || {
         if end.recv_timeout(stretched(Duration::from_secs(30))) == Err(RecvTimeoutError::Timeout) {
+            // And by itself, for a program that was started without a group of its own.
             let _ = killpg(pid, Signal::SIGKILL);
+            let _ = kill(pid, Signal::SIGKILL);
         }
     });
     let said = child.wait_with_output().expect("wait for the plugin");
