@@ -7,6 +7,10 @@
 // Their macros panic when nobody reads what is printed; see `cli::output`.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
+// They are for tests: no release may have them.
+#[cfg(all(feature = "faults", not(debug_assertions)))]
+compile_error!("the feature `faults` makes calls fail on purpose; a release is built without it");
+
 pub mod cli;
 pub mod delegate;
 pub mod dhcp;

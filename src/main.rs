@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "faults")]
+    causeway::kernel::raw::faults::begin();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     if !causeway::runtime::is_calling(&arguments) {
         return causeway::cli::run(arguments);

@@ -6,11 +6,11 @@
 
 pub(crate) mod message;
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, send, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, setsockopt, socket, sockopt,
 };
 
 use self::message::{Flow, Requests};
@@ -150,13 +150,8 @@ fn open() -> Result<OwnedFd, Error> {
 }
 
 fn transmit(socket: &OwnedFd, bytes: &[u8]) -> Result<(), Error> {
-    loop {
-        match send(socket.as_raw_fd(), bytes, MsgFlags::empty()) {
-            Ok(_) => return Ok(()),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Error::Socket { doing: "send a request", errno }),
-        }
-    }
+    raw::transmit(socket.as_fd(), bytes)
+        .map_err(|errno| Error::Socket { doing: "send a request", errno })
 }
 
 /// Reads one datagram; not so when there is none and `flags` say not to wait.

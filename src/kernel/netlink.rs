@@ -12,7 +12,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, send, socket,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, socket,
 };
 
 use super::answer::{Said, split};
@@ -254,19 +254,12 @@ impl RouteSocket {
     }
 
     fn send_batch(&mut self) -> Result<(), Error> {
-        loop {
-            match send(self.socket.as_raw_fd(), &self.batch, MsgFlags::empty()) {
-                Ok(_) => break,
-                Err(Errno::EINTR) => {}
-                Err(errno) => {
-                    self.batch.clear();
-                    self.pending.clear();
-                    return Err(Error::Socket { doing: "send", errno });
-                }
-            }
-        }
+        let sent = raw::transmit(self.socket.as_fd(), &self.batch);
         self.batch.clear();
-        Ok(())
+        sent.map_err(|errno| {
+            self.pending.clear();
+            Error::Socket { doing: "send", errno }
+        })
     }
 
     fn receive(&mut self) -> Result<(), Error> {

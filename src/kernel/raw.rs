@@ -5,6 +5,10 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, send};
+
+#[cfg(feature = "faults")]
+pub mod faults;
 
 /// `NS_GET_NSTYPE` of linux/nsfs.h: `_IO(0xb7, 0x3)`.
 const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
@@ -44,17 +48,29 @@ pub fn socket_option(
     Errno::result(answer).map(drop)
 }
 
+/// Sends one datagram of netlink requests (send(2)). All that the program asks of netlink goes through
+/// here, and comes back through [`receive`].
+///
+/// # Errors
+/// The kernel's.
+pub fn transmit(socket: BorrowedFd<'_>, bytes: &[u8]) -> nix::Result<()> {
+    #[cfg(feature = "faults")]
+    let bytes = &*faults::sending(socket, bytes);
+    loop {
+        match send(socket.as_raw_fd(), bytes, MsgFlags::empty()) {
+            Err(Errno::EINTR) => {}
+            other => return other.map(drop),
+        }
+    }
+}
+
 /// Reads one datagram into `buffer`, in place of what it held; what does not fit its capacity is lost
 /// (recv(2)). Other than a slice, a vector's room need not be zeroed first, which would have the kernel
 /// find memory for all of it.
 ///
 /// # Errors
 /// The kernel's, among them `EAGAIN` when there is none and `flags` say not to wait.
-pub fn receive(
-    socket: BorrowedFd<'_>,
-    buffer: &mut Vec<u8>,
-    flags: nix::sys::socket::MsgFlags,
-) -> nix::Result<()> {
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut Vec<u8>, flags: MsgFlags) -> nix::Result<()> {
     buffer.clear();
     // SAFETY: pointer and capacity describe memory that `buffer` owns and nobody else uses during the
     // call; the kernel only writes to it.
@@ -65,6 +81,8 @@ pub fn receive(
     // SAFETY: the kernel has written `length` bytes, which without MSG_TRUNC is at most the capacity;
     // with it, the minimum is what was written.
     unsafe { buffer.set_len(length.min(buffer.capacity())) };
+    #[cfg(feature = "faults")]
+    faults::received(socket, buffer)?;
     Ok(())
 }
 

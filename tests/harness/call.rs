@@ -196,11 +196,15 @@ impl<'h> Call<'h> {
 
     /// GC; `valid` are the attachments that stay.
     pub fn run_gc(&self, valid: &[(&str, &str)]) -> Outcome {
+        self.clone().collecting(valid).run("GC")
+    }
+
+    /// As a runtime asks for GC; `valid` are the attachments that stay.
+    pub fn collecting(self, valid: &[(&str, &str)]) -> Self {
         let valid: Vec<Value> =
             valid.iter().map(|(id, ifname)| json!({"containerID": id, "ifname": ifname})).collect();
-        let call =
-            self.clone().without("CNI_CONTAINERID").without("CNI_NETNS").without("CNI_IFNAME");
-        call.key("cni.dev/valid-attachments", &Value::Array(valid)).run("GC")
+        let call = self.without("CNI_CONTAINERID").without("CNI_NETNS").without("CNI_IFNAME");
+        call.key("cni.dev/valid-attachments", &Value::Array(valid))
     }
 }
 

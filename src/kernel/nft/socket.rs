@@ -1,10 +1,10 @@
 //! The netlink socket: opening, sending, reading.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, send, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, setsockopt, socket, sockopt,
 };
 
 use super::error::Error;
@@ -79,15 +79,8 @@ impl Socket {
             let _ = setsockopt(&self.socket, sockopt::SndBufForce, &wanted);
             self.send_buffer = wanted;
         }
-        loop {
-            match send(self.socket.as_raw_fd(), bytes, MsgFlags::empty()) {
-                Ok(_) => return Ok(()),
-                Err(Errno::EINTR) => {}
-                Err(errno) => {
-                    return Err(Error::Socket { doing: "send a request", errno });
-                }
-            }
-        }
+        raw::transmit(self.socket.as_fd(), bytes)
+            .map_err(|errno| Error::Socket { doing: "send a request", errno })
     }
 
     /// Reads one datagram of answers. Never waits: answers are there once [`Self::send`] is back.

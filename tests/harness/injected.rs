@@ -1,0 +1,196 @@
+//! Calls of a program built with the feature `faults`, of which one step fails by order
+//! (src/kernel/raw/faults.rs): every step in turn.
+
+use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde_json::Value;
+
+use super::Pod;
+use super::call::{Call, Outcome};
+use super::snapshot::{Snapshot, nothing_stays};
+
+/// What can fail.
+pub const KINDS: [&str; 4] = ["netlink", "file", "lock", "child"];
+/// How it fails.
+const WAYS: [&str; 6] = ["EPERM", "ENOMEM", "EBUSY", "ENOSPC", "EEXIST", "lost"];
+/// How many faults there are between two looks at everything. What a fault leaves is still there then,
+/// since no attachment is made under the same container ID again.
+const BETWEEN_LOOKS: usize = 24;
+
+/// Whether every step is to fail in every way, and not in one of them.
+fn wants_all() -> bool {
+    std::env::var("CAUSEWAY_FAULTS").is_ok_and(|value| value == "full")
+}
+
+/// After how many faults to look; `CAUSEWAY_FAULTS_LOOK=1` finds which one it was.
+fn between_looks() -> usize {
+    let wanted = std::env::var("CAUSEWAY_FAULTS_LOOK").ok();
+    wanted.and_then(|text| text.parse().ok()).unwrap_or(BETWEEN_LOOKS)
+}
+
+/// One step of a call that fails.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault {
+    /// What is counted.
+    pub kind: &'static str,
+    /// Which one, from 1.
+    pub number: usize,
+    /// How it fails.
+    pub way: &'static str,
+}
+
+impl Fault {
+    /// Makes a call with this fault; nothing if it does not come so far.
+    pub fn in_call(self, call: &Call<'_>, verb: &str) -> Option<Outcome> {
+        let Self { kind, number, way } = self;
+        let outcome =
+            call.clone().env("CAUSEWAY_FAULT", &format!("{kind}:{number}:{way}")).run(verb);
+        outcome.stderr.contains("CAUSEWAY_FAULT: struck").then_some(outcome)
+    }
+}
+
+/// A container's calls of which steps fail.
+pub struct Sweep<'p, 'h> {
+    pod: &'p Pod<'h>,
+    call: Call<'h>,
+    /// The attachments that GC must leave alone.
+    valid: Vec<(&'static str, &'static str)>,
+    before: (Snapshot, Snapshot),
+    /// Commands after which the host is as before a first ADD that made what attachments share.
+    bare_again: &'static [&'static str],
+    since_look: Vec<String>,
+    attachments: usize,
+    struck: usize,
+    wrong: String,
+}
+
+impl<'p, 'h> Sweep<'p, 'h> {
+    /// Of `call`, beside the attachment `id-green`.
+    pub fn new(pod: &'p Pod<'h>, call: &Call<'h>) -> Self {
+        // What attachments share and what a first call makes is there from now on.
+        let result = call.add();
+        call.check(&result).silence();
+        call.del();
+        Self::beside(pod, call, pod.host.snapshot(), &[])
+    }
+
+    /// On a host that has nothing yet; `bare_again` are commands that remove what an ADD makes for all.
+    pub fn on_a_bare_host(
+        pod: &'p Pod<'h>,
+        call: &Call<'h>,
+        bare_again: &'static [&'static str],
+    ) -> Self {
+        Self::beside(pod, call, pod.host.snapshot(), bare_again)
+    }
+
+    fn beside(
+        pod: &'p Pod<'h>,
+        call: &Call<'h>,
+        host: Snapshot,
+        bare_again: &'static [&'static str],
+    ) -> Self {
+        Self {
+            pod,
+            call: call.clone(),
+            valid: vec![("id-green", "eth0")],
+            before: (host, pod.snapshot()),
+            bare_again,
+            since_look: Vec::new(),
+            attachments: 0,
+            struck: 0,
+            wrong: String::new(),
+        }
+    }
+
+    /// Has each step of each verb fail; panics with what was not as it should be.
+    #[track_caller]
+    pub fn run(mut self, verbs: &[&'static str]) {
+        for verb in verbs {
+            for (at, kind) in KINDS.into_iter().enumerate() {
+                for number in 1.. {
+                    let mut ways: Vec<_> = WAYS.to_vec();
+                    ways.rotate_left((number + at) % WAYS.len());
+                    if !wants_all() {
+                        ways.truncate(1);
+                    }
+                    let faults = ways.into_iter().map(|way| Fault { kind, number, way });
+                    if !faults.into_iter().all(|fault| self.try_one(verb, fault)) {
+                        break;
+                    }
+                }
+            }
+            self.look();
+        }
+        println!("{} steps failed by order", self.struck);
+        assert!(self.struck > 10, "only {} steps were struck", self.struck);
+        assert!(self.wrong.is_empty(), "of {}:\n{}", self.struck, self.wrong);
+    }
+
+    /// A fault in a call for a new container; says whether the call came so far.
+    fn try_one(&mut self, verb: &str, fault: Fault) -> bool {
+        self.attachments += 1;
+        let call = self.call.clone().id(&format!("{}-{}", self.pod.name, self.attachments));
+        let mut came_so_far = false;
+        let tried = catch_unwind(AssertUnwindSafe(|| {
+            came_so_far = self.one(&call, verb, fault);
+        }));
+        self.struck += usize::from(came_so_far);
+        self.since_look.push(format!("{verb} {fault:?}"));
+        if let Err(cause) = tried {
+            let text = cause.downcast_ref::<String>().cloned().unwrap_or_default();
+            let _ = writeln!(self.wrong, "\n{verb}, {fault:?}: {text}");
+            call.run("DEL");
+            came_so_far = true;
+        }
+        if self.since_look.len() >= between_looks() {
+            self.look();
+        }
+        came_so_far
+    }
+
+    fn one(&self, call: &Call<'_>, verb: &str, fault: Fault) -> bool {
+        let result = if verb == "ADD" { Value::Null } else { call.add() };
+        let mut asked = call.clone();
+        match verb {
+            "CHECK" => asked = asked.key("prevResult", &result),
+            "GC" => asked = asked.collecting(&self.valid),
+            _ => {}
+        }
+        let outcome = fault.in_call(&asked, verb);
+        if let Some(outcome) = outcome.as_ref().filter(|outcome| outcome.status != Some(0)) {
+            outcome.error();
+        }
+        let reached = outcome.is_some();
+        match (verb, outcome) {
+            // A failed ADD has undone itself.
+            ("ADD", Some(outcome)) if outcome.status != Some(0) => {}
+            ("GC", _) => {
+                asked.run("GC").silence();
+                // No runtime is kept from asking for DEL as well.
+                call.del();
+            }
+            _ => {
+                call.del();
+                for command in self.bare_again {
+                    self.pod.host.run(command);
+                }
+            }
+        }
+        reached
+    }
+
+    /// Looks whether everything is as it was.
+    fn look(&mut self) {
+        let since = std::mem::take(&mut self.since_look);
+        let looked = catch_unwind(AssertUnwindSafe(|| {
+            nothing_stays(&self.before, self.pod, "after these faults");
+        }));
+        if let Err(cause) = looked {
+            let text = cause.downcast_ref::<String>().cloned().unwrap_or_default();
+            let _ = writeln!(self.wrong, "\nafter one of {since:#?}: {text}");
+            // What stays now is not to be told again.
+            self.before = (self.pod.host.snapshot(), self.pod.snapshot());
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Every netlink request, file operation, lock and child process of every verb fails in turn, in the
+//! program built with the feature `faults`: the error is well formed, a failed ADD leaves nothing, and
+//! DEL and GC remove whatever else there is. tests/faults.rs does the same from outside, to a program
+//! without that feature.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod harness;
+
+use harness::call::Plugin;
+use harness::chained::{dual_entry, fused};
+use harness::config::{bridge, everything, merge, newest, ptp_dual_stack};
+use harness::devices::{host_device, v4_ipam, wired};
+use harness::injected::Sweep;
+use harness::{Host, Pod};
+use serde_json::{Value, json};
+
+const ALL: [&str; 4] = ["ADD", "CHECK", "DEL", "GC"];
+
+/// Beside another attachment of the network, which has made what they share.
+fn beside_another(plugin: &'static str, config: &Value, other: &Value) {
+    let host = Host::new();
+    let (green, blue) = (host.pod("green"), host.pod("blue"));
+    let plugin = Plugin::Causeway(plugin);
+    let beside = green.call(plugin, other);
+    let result = beside.add();
+    Sweep::new(&blue, &blue.call(plugin, config)).run(&ALL);
+    beside.check(&result).silence();
+}
+
+/// A plugin of a list, after a bridge.
+fn chained(plugin: &'static str, keys: Value) {
+    let host = Host::new();
+    let blue = host.pod("blue");
+    let result = blue.call(Plugin::Causeway("bridge"), &everything()).add();
+    let mut config = json!({"cniVersion": newest(), "name": "testnet", "type": plugin,
+                            "prevResult": result});
+    merge(&mut config, keys);
+    Sweep::new(&blue, &blue.call(Plugin::Causeway(plugin), &config)).run(&ALL);
+}
+
+fn alone(pod: &Pod<'_>, plugin: &'static str, keys: Value) {
+    let mut config = json!({"cniVersion": newest(), "name": "testnet", "type": plugin});
+    merge(&mut config, keys);
+    Sweep::new(pod, &pod.call(Plugin::Causeway(plugin), &config)).run(&ALL);
+}
+
+/// Ports of the host, from one on.
+fn mappings(port: u16) -> Value {
+    json!([{"hostPort": port, "containerPort": 80, "protocol": "tcp"},
+           {"hostPort": port + 1, "containerPort": 53, "protocol": "udp"}])
+}
+
+fn limits() -> Value {
+    json!({"ingressRate": 80_000_000, "ingressBurst": 8_000_000,
+           "egressRate": 40_000_000, "egressBurst": 4_000_000})
+}
+
+#[test]
+fn of_a_bridge() {
+    beside_another("bridge", &everything(), &everything());
+}
+
+/// On a host where nothing is: what is shared is made, too, and goes again.
+#[test]
+fn of_the_first_bridge() {
+    let host = Host::new();
+    let blue = host.pod("blue");
+    let call = blue.call(Plugin::Causeway("bridge"), &everything());
+    Sweep::on_a_bare_host(&blue, &call, &["ip link del br0", "nft flush ruleset"]).run(&["ADD"]);
+}
+
+#[test]
+fn of_a_bridge_with_iptables() {
+    let config = bridge(json!({"ipMasq": true, "ipMasqBackend": "iptables"}));
+    beside_another("bridge", &config, &config);
+}
+
+#[test]
+fn of_a_list_as_one() {
+    let list = |port: u16| {
+        let mut bridge = dual_entry("br0", 88);
+        merge(&mut bridge, json!({"ipMasq": true}));
+        let mut list = fused(&[
+            bridge,
+            json!({"type": "portmap", "capabilities": {"portMappings": true},
+                   "runtimeConfig": {"portMappings": mappings(port)}}),
+            json!({"type": "firewall", "backend": "nftables"}),
+            json!({"type": "bandwidth", "capabilities": {"bandwidth": true},
+                   "runtimeConfig": {"bandwidth": limits()}}),
+            json!({"type": "tuning", "mtu": 1400, "sysctl": {"net.core.somaxconn": "512"}}),
+            json!({"type": "sbr"}),
+        ]);
+        merge(&mut list, json!({"cniVersion": newest(), "name": "testnet"}));
+        list
+    };
+    beside_another("causeway", &list(8080), &list(9090));
+}
+
+#[test]
+fn of_ptp() {
+    let config = ptp_dual_stack(json!({"ipMasq": true}));
+    beside_another("ptp", &config, &config);
+}
+
+#[test]
+fn of_tap() {
+    let config =
+        json!({"cniVersion": newest(), "name": "testnet", "type": "tap", "ipam": v4_ipam()});
+    beside_another("tap", &config, &config);
+}
+
+#[test]
+fn of_macvlan() {
+    let host = Host::new();
+    let blue = host.pod("blue");
+    host.run("ip link add up0 type veth peer name up1");
+    host.run("ip link set up0 up");
+    host.run("ip link set up1 up");
+    alone(&blue, "macvlan", json!({"master": "up0", "ipam": v4_ipam()}));
+}
+
+#[test]
+fn of_host_device() {
+    let host = wired();
+    let blue = host.pod("blue");
+    let config = host_device(json!({"device": "dev0", "ipam": v4_ipam()}));
+    Sweep::new(&blue, &blue.call(Plugin::Causeway("host-device"), &config)).run(&ALL);
+}
+
+#[test]
+fn of_host_local() {
+    let host = Host::new();
+    let ranges = json!([[{"subnet": "10.88.0.0/24"}], [{"subnet": "fd00:88::/64"}]]);
+    alone(
+        &host.pod("blue"),
+        "host-local",
+        json!({"ipam": {"type": "host-local", "ranges": ranges}}),
+    );
+}
+
+#[test]
+fn of_portmap() {
+    for backend in ["nftables", "iptables"] {
+        chained(
+            "portmap",
+            json!({"backend": backend, "capabilities": {"portMappings": true},
+                                  "runtimeConfig": {"portMappings": mappings(8080)}}),
+        );
+    }
+}
+
+#[test]
+fn of_firewall() {
+    for backend in ["nftables", "iptables"] {
+        chained("firewall", json!({"backend": backend}));
+    }
+}
+
+#[test]
+fn of_bandwidth() {
+    chained(
+        "bandwidth",
+        json!({"capabilities": {"bandwidth": true},
+                                "runtimeConfig": {"bandwidth": limits()}}),
+    );
+}
+
+#[test]
+fn of_tuning() {
+    chained(
+        "tuning",
+        json!({"mac": "0a:58:0a:01:00:05", "mtu": 1300, "promisc": true,
+                             "sysctl": {"net.core.somaxconn": "512"}}),
+    );
+}
+
+#[test]
+fn of_sbr() {
+    chained("sbr", json!({}));
+}
