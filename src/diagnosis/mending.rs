@@ -166,7 +166,9 @@ fn remove_attachment(places: &Places, owner: &Owner) -> Result<(), String> {
         let (records, _) = journal::all(state).map_err(in_words)?;
         let records: Vec<_> = records.into_iter().filter(|one| one.owner == *owner).collect();
         let is_alive = |record: &Record| {
-            record.netns.as_deref().is_some_and(|path| Namespace::open(path).is_ok())
+            // One that cannot be looked at now may be there.
+            let found = record.netns.as_deref().map(Namespace::open_if_there);
+            !matches!(found, None | Some(Ok(None)))
         };
         if records.iter().any(is_alive) {
             return Err("its namespace is there again".to_owned());

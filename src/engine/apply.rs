@@ -29,10 +29,16 @@ impl Application {
         for resource in resources.iter().skip(self.made.len()) {
             // Counted before it runs: what a failed step made is looked for and removed, too.
             self.made.push(Made::Before);
-            let made = resource.kind().create(node)?;
+            node.has_made = false;
+            let made = resource.kind().create(node);
             if let Some(last) = self.made.last_mut() {
-                *last = made;
+                *last = match made {
+                    Ok(made) => made,
+                    Err(_) if node.has_made => Made::Now,
+                    Err(_) => Made::Before,
+                };
             }
+            made?;
         }
         Ok(node.flush()?)
     }

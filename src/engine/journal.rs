@@ -59,7 +59,9 @@ pub struct Record {
 impl Record {
     /// Whether nothing of it can be alive: made under an earlier boot, and its namespace is gone.
     pub fn is_abandoned(&self, boot: &str) -> bool {
-        self.boot != boot && self.netns.as_ref().is_none_or(|path| !path.exists())
+        // What cannot be looked at now may be there.
+        let is_gone = |path: &PathBuf| path.try_exists().is_ok_and(|there| !there);
+        self.boot != boot && self.netns.as_ref().is_none_or(is_gone)
     }
 }
 

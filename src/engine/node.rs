@@ -58,6 +58,9 @@ pub struct Node<'a> {
     udp: Vec<(Vec<u16>, bool)>,
     /// What is to be removed from the host together.
     pub(super) leaving: Leaving,
+    /// Whether the step under way has made, or may have made, something that attachments share, although
+    /// it fails.
+    pub(super) has_made: bool,
     home: Namespace,
     nft: Option<nft::Socket>,
     links: HashMap<String, Link>,
@@ -88,6 +91,7 @@ impl<'a> Node<'a> {
             leases,
             udp: Vec::new(),
             leaving: Leaving::default(),
+            has_made: false,
             home,
             nft: None,
             links: HashMap::new(),

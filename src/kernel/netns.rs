@@ -90,6 +90,24 @@ impl Namespace {
         Ok(Self { file, path: path.to_owned(), identity: identity(&metadata) })
     }
 
+    /// As [`Self::open`], for who can do without: none if there is no namespace at the path, or something
+    /// else, of which the log tells.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when there may be one all the same ([`Error::is_passing`]): what is inside must not
+    /// be taken for gone.
+    pub fn open_if_there(path: &Path) -> Result<Option<Self>, Error> {
+        match Self::open(path) {
+            Ok(namespace) => Ok(Some(namespace)),
+            Err(Error::Gone { .. }) => Ok(None),
+            Err(error) if error.is_passing() => Err(error),
+            Err(error) => {
+                log::warn!("{error}; going on as if the namespace were gone");
+                Ok(None)
+            }
+        }
+    }
+
     /// Makes a namespace without a name, which is gone with this value and with what is in it. A
     /// thread of its own makes it and ends.
     ///

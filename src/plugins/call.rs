@@ -14,7 +14,7 @@ use crate::engine::{Node, Owner, Resource, apply};
 use crate::ipam::host_local::Holder;
 use crate::ipam::{self, Keeper, Leased, Source};
 use crate::kernel;
-use crate::kernel::netns::{self, Namespace};
+use crate::kernel::netns::Namespace;
 use crate::protocol::request::{Request, Verb};
 use crate::protocol::result::AddResult;
 use crate::protocol::version::version_reply;
@@ -273,24 +273,17 @@ impl<'r> Call<'r> {
     /// that may be there but cannot be opened now is an error: what is inside would stay for ever.
     pub(super) fn namespace_if_there(&self, home: &Namespace) -> Result<Option<Namespace>, Error> {
         let Some(path) = self.request.netns.as_deref() else { return Ok(None) };
-        match Namespace::open(path) {
-            Ok(namespace) if !self.request.netns_override && namespace.is_same(home) => {
-                Err(Error::Environment {
-                    variable: "CNI_NETNS",
-                    problem: format!(
-                        "{} is the namespace that the plugin itself runs in; nothing was removed",
-                        path.display()
-                    ),
-                })
-            }
-            Ok(namespace) => Ok(Some(namespace)),
-            Err(netns::Error::Gone { .. }) => Ok(None),
-            Err(error) if error.is_passing() => Err(kernel::Error::from(error).into()),
-            Err(error) => {
-                log::warn!("CNI_NETNS: {error}; going on as if the namespace were gone");
-                Ok(None)
-            }
+        let found = Namespace::open_if_there(path).map_err(kernel::Error::from)?;
+        if !self.request.netns_override && found.as_ref().is_some_and(|found| found.is_same(home)) {
+            return Err(Error::Environment {
+                variable: "CNI_NETNS",
+                problem: format!(
+                    "{} is the namespace that the plugin itself runs in; nothing was removed",
+                    path.display()
+                ),
+            });
         }
+        Ok(found)
     }
 }
 

@@ -91,7 +91,8 @@ fn is_ours(call: &Call<'_>, record: &Record) -> bool {
 }
 
 fn remove_record(record: &Record) -> Result<(), Error> {
-    let pod = record.netns.as_deref().and_then(|path| Namespace::open(path).ok());
+    let pod = record.netns.as_deref().map(Namespace::open_if_there).transpose();
+    let pod = pod.map_err(crate::kernel::Error::from)?.flatten();
     // Leases are the address source's to collect.
     let mut node = Node::open(home()?, pod, None)?;
     Ok(apply::remove(&record.resources, &mut node)?)

@@ -46,8 +46,13 @@ impl Kind for Bridge {
                 Ok(()) => made = Made::Now,
                 // Another ADD was faster; its bridge is as good.
                 Err(error) if error.is(nix::errno::Errno::EEXIST) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    // The answer may be all that was lost.
+                    node.has_made = true;
+                    return Err(error.into());
+                }
             }
+            node.has_made = made == Made::Now;
         }
         let bridge = node.link(Side::Host, &self.name)?;
         if bridge.kind != "bridge" {

@@ -71,6 +71,8 @@ impl Kind for Gateway {
             // Another ADD was faster.
             Err(error) if error.is(Errno::EEXIST) => Ok(Made::Before),
             other => {
+                // Of several requests one may have been refused and the address be there.
+                node.has_made = true;
                 other?;
                 Ok(Made::Now)
             }

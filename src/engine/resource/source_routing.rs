@@ -156,7 +156,8 @@ impl SourceRouting {
     }
 
     /// Brings the routes back to the main table. The interface is usually about to go, so what
-    /// cannot be brought back must not keep it.
+    /// can never be brought back must not keep it; for what the kernel had only no room for just now,
+    /// the copies stay until the next attempt.
     fn move_back(&self, socket: &mut RouteSocket) -> Result<(), kernel::Error> {
         let Some(moved) = self.moved.as_ref().filter(|_| !self.rules_only) else { return Ok(()) };
         let Some(index) = link::index(socket, &self.link)? else { return Ok(()) };
@@ -167,20 +168,21 @@ impl SourceRouting {
         if self.add_source_hints {
             for source in &self.sources {
                 route::queue_remove_source_hint(socket, index, &self.link, source.address)?;
-                ignore(socket.flush());
+                unless_hopeless(socket.flush())?;
             }
         }
         for route in moved {
+            // One by one: of several refusals only the first is told.
             route.queue_add(socket, MAIN)?;
+            unless_hopeless(socket.flush())?;
         }
-        ignore(socket.flush());
         let tables: Vec<u32> = self.sources.iter().filter_map(|source| source.table).collect();
         for copy in all_routes(socket)? {
             if copy.link() == Some(index) && tables.contains(&copy.table()) {
                 copy.queue_remove(socket, copy.table())?;
+                unless_hopeless(socket.flush())?;
             }
         }
-        ignore(socket.flush());
         Ok(())
     }
 
@@ -246,11 +248,26 @@ struct State {
     routes: Vec<Whole>,
 }
 
-fn ignore(done: Result<(), kernel::Error>) {
+/// Passes over what is done already, and what another attempt would fail with, too: the route's own
+/// address or gateway is gone.
+fn unless_hopeless(done: Result<(), kernel::Error>) -> Result<(), kernel::Error> {
+    const DONE: [Errno; 2] = [Errno::ESRCH, Errno::EEXIST];
+    const HOPELESS: [Errno; 6] = [
+        Errno::EINVAL,
+        Errno::ENODEV,
+        Errno::ENETDOWN,
+        Errno::ENETUNREACH,
+        Errno::EHOSTUNREACH,
+        Errno::EADDRNOTAVAIL,
+    ];
+    let is_of = |error: &kernel::Error, all: &[Errno]| all.iter().any(|errno| error.is(*errno));
     match done {
-        Ok(()) => {}
-        Err(error) if [Errno::ESRCH, Errno::EEXIST].iter().any(|errno| error.is(*errno)) => {}
-        Err(error) => log::warn!("not put back: {error}"),
+        Err(error) if is_of(&error, &DONE) => Ok(()),
+        Err(error) if is_of(&error, &HOPELESS) => {
+            log::warn!("not put back: {error}");
+            Ok(())
+        }
+        other => other,
     }
 }
 

@@ -315,7 +315,7 @@ impl Directory {
         match rename_new(&self.fd, STAGED, name) {
             Ok(()) => Ok(true),
             Err(Errno::EEXIST) => Ok(false),
-            Err(errno) => Err(self.error(name, "make the file", errno)),
+            Err(errno) => Err(self.doubtful(name, "make the file", errno)),
         }
     }
 
@@ -327,7 +327,7 @@ impl Directory {
         match unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(errno @ Errno::EISDIR) => self.set_aside(name, errno.desc()),
-            Err(errno) => Err(self.error(name, "remove the file", errno)),
+            Err(errno) => Err(self.doubtful(name, "remove the file", errno)),
         }
     }
 
@@ -337,7 +337,7 @@ impl Directory {
     /// [`Error::Io`].
     pub fn link(&self, name: &str, target: &str) -> Result<(), Error> {
         symlinkat(target, &self.fd, name)
-            .map_err(|errno| self.error(name, "make the symbolic link", errno))
+            .map_err(|errno| self.doubtful(name, "make the symbolic link", errno))
     }
 
     /// What a symbolic link points to; none if it is not there or is something else.
@@ -377,6 +377,13 @@ impl Directory {
             found.extend(name.to_str().and_then(|name| name.parse::<IpAddr>().ok()));
         }
         Ok(found)
+    }
+
+    /// As [`Self::error`], for a change. A disk that fails may have made it all the same, so what is in
+    /// the directory is not known any more, and it is not marked.
+    fn doubtful(&self, name: &str, doing: &'static str, source: impl Into<io::Error>) -> Error {
+        self.hints.set(None);
+        self.error(name, doing, source)
     }
 
     /// An error about a file in the directory.

@@ -3,14 +3,14 @@
 //!
 //! KIND is what is counted, from 1: `netlink` requests, `file` operations, `lock`s, `child` processes, or
 //! `step`, which is all of them together, a batch of requests counting once. HOW is an errno, such as
-//! `ENOMEM`, `lost`, or `kill`:
+//! `ENOMEM`, `lost`, `kill` or `term`:
 //!
 //! - An errno refuses the step, which then does not happen. A netlink request is sent all the same, but
 //!   as one that no kernel knows, and its refusal gets the errno: so requests in the same batch or
 //!   transaction fare as they would beside a real refusal.
 //! - `lost` does the step and loses the answer. Netlink then says ENOBUFS, as when a socket's buffer
 //!   overflows; a file operation EIO, as from a disk on the network; a child seems to have been killed.
-//! - `kill` ends the process by SIGKILL just before the step.
+//! - `kill` and `term` end the process by SIGKILL and SIGTERM just before the step.
 //!
 //! What was struck is told on stderr, once. Requests are counted in two functions of [`super`], through
 //! which all netlink goes. The other steps are counted in the C library's own functions, which this file
@@ -49,7 +49,7 @@ enum Kind {
 enum How {
     Refused(Errno),
     Lost,
-    Killed,
+    Ended(c_int),
 }
 
 /// What CAUSEWAY_FAULT orders.
@@ -99,7 +99,8 @@ impl Order {
         let number = parts.next()?.parse().ok()?;
         let how = match parts.next()? {
             "lost" => How::Lost,
-            "kill" => How::Killed,
+            "kill" => How::Ended(libc::SIGKILL),
+            "term" => How::Ended(libc::SIGTERM),
             "EPERM" => How::Refused(Errno::EPERM),
             "ENOMEM" => How::Refused(Errno::ENOMEM),
             "EBUSY" => How::Refused(Errno::EBUSY),
@@ -123,9 +124,9 @@ fn strike(kind: Kind) -> Option<How> {
         return None;
     }
     say(&format!("CAUSEWAY_FAULT: struck {kind:?} number {number}"));
-    if order.how == How::Killed {
-        // SAFETY: no memory is touched; nothing is done after it.
-        unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    if let How::Ended(signal) = order.how {
+        // SAFETY: no memory is touched.
+        unsafe { libc::kill(libc::getpid(), signal) };
     }
     Some(order.how)
 }
@@ -205,7 +206,7 @@ pub fn received(socket: BorrowedFd<'_>, answer: &mut Vec<u8>) -> nix::Result<()>
 fn done(kind: Kind, deed: impl FnOnce() -> c_long) -> c_long {
     strike(Kind::Step);
     match strike(kind) {
-        None | Some(How::Killed) => deed(),
+        None | Some(How::Ended(_)) => deed(),
         Some(How::Refused(errno)) => refuse(errno),
         Some(How::Lost) => {
             deed();
@@ -311,7 +312,7 @@ unsafe extern "C" fn opendir(path: Text) -> *mut libc::DIR {
     };
     strike(Kind::Step);
     match strike(Kind::File) {
-        None | Some(How::Killed) => deed(),
+        None | Some(How::Ended(_)) => deed(),
         Some(How::Refused(errno)) => {
             errno.set();
             std::ptr::null_mut()
@@ -345,7 +346,7 @@ unsafe extern "C" fn posix_spawnp(
     match strike(Kind::Child) {
         Some(How::Refused(errno)) => return errno as c_int,
         Some(How::Lost) => LOST.store(true, Ordering::Relaxed),
-        None | Some(How::Killed) => {}
+        None | Some(How::Ended(_)) => {}
     }
     // SAFETY: the C library's function has this type; the arguments are handed on as they are.
     unsafe {
