@@ -7,8 +7,9 @@
 mod harness;
 
 use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -211,11 +212,11 @@ fn a_mixed_burst_beside_gc() {
     let containers: Vec<_> = (0..count).map(|number| Container::new(&host, number)).collect();
     let ids: Vec<String> = containers.iter().map(|one| format!("id-{}", one.pod.name)).collect();
     let valid: Vec<_> = ids.iter().map(|id| (id.as_str(), "eth0")).collect();
-    let done = AtomicUsize::new(0);
+    let (left, failed) = (AtomicUsize::new(count * rounds), AtomicBool::new(false));
     thread::scope(|scope| {
         let collecting = scope.spawn(|| {
             let mut collections = 0;
-            while done.load(Ordering::Relaxed) == 0 {
+            while left.load(Ordering::Relaxed) > 0 && !failed.load(Ordering::Relaxed) {
                 host.call(Plugin::Causeway("causeway"), &config()).gc(&valid);
                 collections += 1;
             }
@@ -224,14 +225,21 @@ fn a_mixed_burst_beside_gc() {
         let start = Instant::now();
         let times = at_once(sized(50, 20), &containers, |container| {
             for round in 0..rounds {
-                container.add();
-                container.check();
-                if round + 1 < rounds {
-                    container.call().del();
+                let tried = catch_unwind(AssertUnwindSafe(|| {
+                    container.add();
+                    container.check();
+                    if round + 1 < rounds {
+                        container.call().del();
+                    }
+                }));
+                left.fetch_sub(1, Ordering::Relaxed);
+                if let Err(cause) = tried {
+                    // GC would go on for ever.
+                    failed.store(true, Ordering::Relaxed);
+                    resume_unwind(cause);
                 }
             }
         });
-        done.store(1, Ordering::Relaxed);
         told("ADD, CHECK and DEL beside GC", start, &times);
         println!("GC beside them: {} calls", collecting.join().unwrap());
     });

@@ -237,10 +237,17 @@ impl Journal {
         Ok(records)
     }
 
-    /// Removes what killed processes were writing. Only for GC, beside which no ADD may run.
-    pub fn sweep(&self) {
+    /// Removes what killed processes were writing of attachments that are not among the `valid`, container
+    /// IDs and interfaces: of those an ADD may be under way.
+    pub fn sweep(&self, valid: &[(&str, &str)]) {
         for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(NEW) {
+            let name = entry.file_name();
+            let Some(name) = name.to_str().filter(|name| name.starts_with(NEW)) else { continue };
+            let plugin = name.rsplit(':').next().unwrap_or_default();
+            let is_of = |&(container_id, ifname): &(&str, &str)| {
+                self.unfinished(&self.path(container_id, ifname, plugin)) == entry.path()
+            };
+            if !valid.iter().any(is_of) {
                 let _ = fs::remove_file(entry.path());
             }
         }

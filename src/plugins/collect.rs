@@ -61,7 +61,9 @@ pub(super) fn collect(call: &Call<'_>) -> Result<(), Error> {
         let removed = remove_record(&record);
         keep(removed.and_then(|()| Ok(journal.remove(owner, &record.plugin)?)));
     }
-    journal.sweep();
+    let names: Vec<_> =
+        valid.iter().map(|one| (one.container_id.as_str(), one.ifname.as_str())).collect();
+    journal.sweep(&names);
     // Attachments whose record is lost.
     let mut node = Node::open(home()?, None, None)?;
     let is_stale = |text: &str| {
