@@ -12,6 +12,7 @@ use harness::call::{Call, Outcome, Plugin, await_end};
 use harness::chained::{List, Side};
 use harness::config::{bridge, everything};
 use harness::person::Person;
+use harness::snapshot::nothing_stays;
 use harness::{Host, Pod};
 use serde_json::{Value, json};
 
@@ -122,6 +123,10 @@ fn a_read_only_disk() {
     call.run("DEL").error();
     other.run_gc(&[("id-green", "eth0")]).error();
     other.check(&others).silence();
+    let red = host.pod("red");
+    let before = (host.snapshot(), red.snapshot());
+    let refused = red.call(BRIDGE, &everything()).run("ADD").fails(5, &["Read-only"]);
+    nothing_stays(&before, &red, &format!("after an ADD on a read-only disk: {refused:?}"));
     let person = Person::on(&host);
     person.succeeds("list");
     person.succeeds("leases");

@@ -436,3 +436,56 @@ fn container_ids_and_network_names_of_any_length() {
         second.destroy();
     }
 }
+
+/// The runtime dies while it hands the configuration over: stdin ends anywhere.
+#[test]
+fn stdin_that_ends_midway_changes_nothing() {
+    if harness::testing_reference() {
+        return;
+    }
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let other = host.pod("green").call(BRIDGE, &dual_stack(json!({})));
+    let result = other.add();
+    let config = dual_stack(json!({"ipMasq": true})).to_string();
+    let before = (host.snapshot(), pod.snapshot());
+    for length in (0..config.len()).step_by(7) {
+        for verb in ["ADD", "DEL", "CHECK", "GC"] {
+            let call = pod.call(BRIDGE, &json!({})).stdin(&config.as_bytes()[..length]);
+            call.run(verb).fails_with(&[6, 7], &[]);
+        }
+    }
+    harness::snapshot::nothing_stays(&before, &pod, "after half configurations");
+    other.check(&result).silence();
+}
+
+/// The runtime dies while a call is under way: nobody reads the answer of an ADD, which takes itself
+/// back, while DEL and GC, which have none, are done.
+#[test]
+fn stdout_that_is_closed_midway() {
+    if harness::testing_reference() {
+        return;
+    }
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let call = pod.call(BRIDGE, &dual_stack(json!({"ipMasq": true})));
+    call.add();
+    call.del();
+    let before = (host.snapshot(), pod.snapshot());
+    for round in 0..12 {
+        let mut child = call.spawn("ADD", Stdio::piped());
+        std::thread::sleep(std::time::Duration::from_millis(round));
+        drop(child.stdout.take());
+        let outcome = Outcome::new("ADD".to_owned(), &await_end(child));
+        if outcome.status == Some(0) {
+            // The answer was in the pipe before it was closed.
+            call.del();
+        }
+        harness::snapshot::nothing_stays(&before, &pod, &format!("round {round}: {outcome}"));
+    }
+    call.add();
+    let mut child = call.spawn("DEL", Stdio::piped());
+    drop(child.stdout.take());
+    Outcome::new("DEL".to_owned(), &await_end(child)).silence();
+    harness::snapshot::nothing_stays(&before, &pod, "after a DEL that nobody listens to");
+}

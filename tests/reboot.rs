@@ -5,7 +5,8 @@
 mod harness;
 
 use harness::call::Plugin;
-use harness::config::{bridge, everything};
+use harness::config::{bridge, everything, merge};
+use harness::person::Person;
 use harness::{Host, testing_reference};
 use serde_json::{Value, json};
 
@@ -94,4 +95,96 @@ fn the_same_attachment_is_made_again_after_a_reboot() {
     assert_eq!(leases.files("/networks/testnet/10.").len(), 1, "the old lease is given back");
     call.del();
     assert!(host.snapshot().files("id-blue").is_empty());
+}
+
+/// What a reboot leaves of a node: files, of which none speaks of anything that is alive.
+fn rebooted(host: &Host, config: &Value) {
+    for name in ["old", "older"] {
+        let pod = host.pod(name);
+        pod.call(BRIDGE, config).add();
+        pod.destroy();
+    }
+    reboot(host);
+    host.run("ip link del br0");
+    host.run("nft flush ruleset");
+}
+
+#[track_caller]
+fn has_nothing_of_before(host: &Host, how: &str) {
+    let left = host.snapshot();
+    for of in ["id-old", "/networks/testnet/10.", "/networks/testnet/fd"] {
+        assert_eq!(left.files(of), Vec::<&str>::new(), "{how}");
+    }
+}
+
+#[test]
+fn gc_takes_the_leases_and_records_of_an_earlier_boot() {
+    if testing_reference() {
+        return;
+    }
+    let host = Host::new();
+    rebooted(&host, &everything());
+    host.call(BRIDGE, &everything()).gc(&[]);
+    has_nothing_of_before(&host, "after GC");
+    let new = host.pod("new");
+    let call = new.call(BRIDGE, &everything());
+    let result = call.add();
+    call.check(&result).silence();
+    host.call(BRIDGE, &everything()).gc(&[("id-new", "eth0")]);
+    call.check(&result).silence();
+}
+
+#[test]
+fn doctor_takes_the_leases_and_records_of_an_earlier_boot() {
+    if testing_reference() {
+        return;
+    }
+    let host = Host::new();
+    rebooted(&host, &everything());
+    let alive = host.pod("new");
+    let call = alive.call(BRIDGE, &everything());
+    let result = call.add();
+    let person = Person::on(&host);
+    let told = person.causeway("doctor");
+    assert!(told.stdout.contains("a record of before the last boot"), "{told}");
+    let mended = person.causeway("doctor --fix");
+    assert_eq!(mended.status, Some(0), "{mended}");
+    let left = host.snapshot();
+    assert_eq!(left.files("id-old"), Vec::<&str>::new(), "after doctor --fix");
+    let leases = [left.files("/networks/testnet/10."), left.files("/networks/testnet/fd")];
+    assert_eq!(leases.map(|leases| leases.len()), [1, 1], "after doctor --fix: the living pod's");
+    call.check(&result).silence();
+    let again = person.causeway("doctor");
+    assert!(!again.stdout.contains("boot"), "{again}");
+}
+
+/// The leases were on a disk that forgets, the records were not.
+#[test]
+fn a_data_directory_that_is_gone_after_a_reboot() {
+    if testing_reference() {
+        return;
+    }
+    let host = Host::new();
+    let mut config = everything();
+    merge(&mut config["ipam"], json!({"dataDir": "/run/leases"}));
+    host.run("mkdir /run/leases");
+    host.run("mount -t tmpfs tmpfs /run/leases");
+    let old = host.pod("old");
+    old.call(BRIDGE, &config).add();
+    rebooted(&host, &config);
+    host.run("umount /run/leases");
+    old.destroy();
+    let (new, newer) = (host.pod("new"), host.pod("newer"));
+    let call = new.call(BRIDGE, &config);
+    let result = call.add();
+    assert_eq!(result["ips"][0]["address"], "10.88.0.2/24", "nobody has it any more");
+    // What was its own once is another's now.
+    old.call(BRIDGE, &config).without("CNI_NETNS").del();
+    call.check(&result).silence();
+    let other = newer.call(BRIDGE, &config);
+    assert_ne!(other.add()["ips"][0]["address"], result["ips"][0]["address"]);
+    host.call(BRIDGE, &config).gc(&[("id-new", "eth0"), ("id-newer", "eth0")]);
+    call.check(&result).silence();
+    assert_eq!(host.snapshot().files("id-old"), Vec::<&str>::new());
+    assert!(new.reaches("10.88.0.1"));
 }
