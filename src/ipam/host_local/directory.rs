@@ -163,6 +163,12 @@ impl Directory {
         self.hints.set(Some(hints));
     }
 
+    /// Takes what the mark said for untrue: the directory is not marked, and the next call that writes
+    /// makes what stands beside the leases anew.
+    pub fn distrust(&self) {
+        self.hints.set(None);
+    }
+
     /// Marks the directory as being as we left it; to be called last. Without hints nothing is
     /// known, and nothing marked. A file system that refuses makes the next call slower, not wrong.
     pub fn mark(&self) {
@@ -382,7 +388,7 @@ impl Directory {
     /// As [`Self::error`], for a change. A disk that fails may have made it all the same, so what is in
     /// the directory is not known any more, and it is not marked.
     fn doubtful(&self, name: &str, doing: &'static str, source: impl Into<io::Error>) -> Error {
-        self.hints.set(None);
+        self.distrust();
         self.error(name, doing, source)
     }
 

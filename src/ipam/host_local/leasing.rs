@@ -1,5 +1,6 @@
 //! Taking addresses, all or none, and giving them back.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::bitmap;
@@ -249,23 +250,33 @@ pub fn release_where(
     if directory.hints().is_none() {
         rebuild(directory)?;
     }
-    let mut holders: Vec<(String, String)> = Vec::new();
+    let mut holders: BTreeMap<(String, String), Vec<IpAddr>> = BTreeMap::new();
     let mut of_nobody = Vec::new();
     each_lease(directory, &mut |address, claim| match claim {
         Claim::Holder(holder) if unwanted(address, holder) => {
-            holders.push((holder.container_id.to_owned(), holder.ifname.to_owned()));
+            let name = (holder.container_id.to_owned(), holder.ifname.to_owned());
+            holders.entry(name).or_default().push(address);
         }
         Claim::Nobody if and_of_nobody => of_nobody.push(address),
         _ => {}
     })?;
-    holders.sort_unstable();
-    holders.dedup();
 
     let mut released = Vec::new();
     let mut failure = None;
-    for (container_id, ifname) in holders {
+    for ((container_id, ifname), found) in holders {
         let holder = Holder { container_id: &container_id, ifname: &ifname };
-        match release(directory, sets, holder) {
+        let done = release(directory, sets, holder).and_then(|mut addresses| {
+            for address in found {
+                // The index does not know of it: somebody has written into the file of another.
+                if !addresses.contains(&address) {
+                    give_up(directory, sets, address, None)?;
+                    directory.distrust();
+                    addresses.push(address);
+                }
+            }
+            Ok(addresses)
+        });
+        match done {
             Ok(addresses) => released.extend(
                 addresses.into_iter().map(|one| (one, container_id.clone(), ifname.clone())),
             ),

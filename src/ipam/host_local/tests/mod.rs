@@ -9,6 +9,7 @@ mod leasing;
 mod model;
 mod reference;
 mod requests;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::fs;
