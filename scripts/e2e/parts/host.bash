@@ -69,7 +69,9 @@ end_host() {
   done
 }
 
-left_cgroups() { find /sys/fs/cgroup -depth -type d -name "$E2E_CGROUPS*"; }
+left_cgroups() { find /sys/fs/cgroup -depth -type d -path "*/$E2E_CGROUPS*"; }
+
+no_cgroup_left() { [ -z "$(left_cgroups)" ] || fail "cgroups are left:"$'\n'"$(left_cgroups)"; }
 
 # Inside: empty /run and /var/lib/cni; the plugins in /run/plugins, so that they can be replaced.
 private_state() {

@@ -23,6 +23,4 @@ nothing_left() {
   local left
   left=$(owned "$@")
   [ -z "$left" ] || fail "left behind:"$'\n'"$left"
-  left=$(left_cgroups)
-  [ -z "$left" ] || fail "cgroups are left:"$'\n'"$left"
 }
