@@ -1,6 +1,6 @@
 //! Who is calling: a runtime, by CNI_COMMAND, or a person, by arguments.
 
-#![cfg_attr(not(test), no_main)]
+#![no_main]
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -271,7 +271,6 @@ macro_rules! started_by_c {
     ($run:path) => {
         // SAFETY: name and signature are those that the C library expects, and there is no other function of
         // this name: `no_main` leaves out the one that rustc would make.
-        #[cfg(not(test))]
         #[unsafe(no_mangle)]
         extern "C" fn main(
             _count: ::std::ffi::c_int,
