@@ -68,18 +68,10 @@ impl Gc {
                 ifname: one.owner.ifname.clone(),
             })
             .collect();
-        let has_gc = list.version()? >= Verb::Gc.least_version();
         let verb = if self.dry_run { "would remove" } else { "removing" };
         let mut text = String::new();
-        let mut left = 0;
         for one in &goes {
-            // Without GC there is only DEL, for which a result must have been kept.
-            if has_gc || one.cached.is_some() {
-                text.push_str(&format!("{verb} {} ({})\n", one.owner.text(), one.state));
-            } else {
-                left += 1;
-                text.push_str(&format!("leaving {} ({})\n", one.owner.text(), one.state));
-            }
+            text.push_str(&format!("{verb} {} ({})\n", one.owner.text(), one.state));
         }
         text.push_str(&match stays.len() {
             1 => "1 attachment stays\n".to_owned(),
@@ -90,11 +82,10 @@ impl Gc {
             tell(&format!("{} says disableGC; nothing was removed", list.path.display()));
             return Ok(ExitCode::SUCCESS);
         }
-        if !has_gc && left > 0 {
+        if list.version()? < Verb::Gc.least_version() {
+            let version = &list.cni_version;
             tell(&format!(
-                "cniVersion {} has no GC (it came with 1.1.0), so only that goes of which a result was \
-                 kept; `causeway repair --leftovers` removes what is left",
-                list.cni_version
+                "cniVersion {version} has no GC (it came with 1.1.0), so only what results are kept of goes"
             ));
         }
         if !self.dry_run {

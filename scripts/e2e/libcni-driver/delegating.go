@@ -134,17 +134,24 @@ func network(args *skel.CmdArgs, conf *delegatingConf, place int) (*libcni.CNICo
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	bytes := conf.Delegates[place]
-	list, err := libcni.ConfListFromBytes(bytes)
-	if err != nil {
-		single, err := libcni.ConfFromBytes(bytes)
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		list, err = libcni.ConfListFromConf(single)
-		return cni, list, call, err
+	list, err := listOf(conf.Delegates[place])
+	return cni, list, call, err
+}
+
+// listOf reads a configuration list, or the configuration of one plugin.
+func listOf(bytes []byte) (*libcni.NetworkConfigList, error) {
+	keys := map[string]json.RawMessage{}
+	if err := json.Unmarshal(bytes, &keys); err != nil {
+		return nil, err
 	}
-	return cni, list, call, nil
+	if _, found := keys["plugins"]; found {
+		return libcni.ConfListFromBytes(bytes)
+	}
+	single, err := libcni.ConfFromBytes(bytes)
+	if err != nil {
+		return nil, err
+	}
+	return libcni.ConfListFromConf(single)
 }
 
 func (conf *delegatingConf) delegateType() string {
