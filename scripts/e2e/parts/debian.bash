@@ -23,7 +23,7 @@ unpacked() {
   (cd "$place/.apt" && apt-get "${options[@]}" update && apt-get "${options[@]}" download "${missing[@]}") >&2 ||
     return 1
   for package in "${missing[@]}"; do
-    dpkg-deb -x "$place/.apt/$package"_*.deb "$place"
+    dpkg-deb -x "$place/.apt/$package"_*.deb "$place" || return 1
     dpkg-deb -f "$place/.apt/$package"_*.deb Version >"$place/.versions/$package"
   done
   rm -rf "$place/.apt"
