@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
+use crate::kernel::privileges;
 use crate::logging;
 use crate::plugins::{self, Deliver, Error};
 use crate::protocol::error::{CniError, Code};
@@ -52,6 +53,7 @@ pub fn is_calling(arguments: &[OsString]) -> bool {
 
 /// Serves the call.
 pub fn serve(program: &str, arguments: &[OsString]) -> ExitCode {
+    privileges::no_core();
     logging::start();
     std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
     let start = Instant::now();

@@ -32,6 +32,7 @@ pub mod packet;
 pub mod port;
 pub mod port_isolation;
 pub mod portmap;
+pub mod privileges;
 pub mod program;
 pub mod raw;
 pub mod route;

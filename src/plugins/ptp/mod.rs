@@ -9,6 +9,7 @@ pub mod settings;
 use crate::engine::resource::{netkit::Netkit as NetkitPair, pod_link::PodLink, veth::Veth};
 use crate::engine::{Node, Owner, Resource};
 use crate::kernel::link::netkit;
+use crate::kernel::privileges::Children;
 use crate::kernel::{self, masquerade};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
@@ -48,6 +49,11 @@ impl<const NETKIT: bool> Plugin for PointToPoint<NETKIT> {
 
     fn uses_ipam(&self) -> bool {
         true
+    }
+
+    fn children(&self) -> Children {
+        let iptables = self.settings.ip_masq && self.settings.ip_masq_backend == Backend::Iptables;
+        if iptables { Children::Iptables } else { Children::Modest }
     }
 
     fn observe(
