@@ -4,6 +4,7 @@
 //! and a container's namespace at once; only sysctls need the thread itself inside.
 
 pub mod addr;
+pub mod addrspoof;
 pub mod announce;
 pub mod answer;
 pub mod attr;

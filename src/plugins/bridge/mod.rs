@@ -113,6 +113,6 @@ impl Plugin for Bridge {
 
 impl Bridge {
     fn uses_rules(&self) -> bool {
-        self.settings.ip_masq || self.settings.macspoofchk
+        self.settings.ip_masq || self.settings.macspoofchk || self.settings.addrspoofchk
     }
 }

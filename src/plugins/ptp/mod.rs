@@ -115,7 +115,7 @@ impl<const NETKIT: bool> Plugin for PointToPoint<NETKIT> {
         owner: &Owner,
         node: &mut Node<'_>,
     ) -> Result<(), Error> {
-        if self.settings.ip_masq { unrecorded::remove_rules_of(owner, node) } else { Ok(()) }
+        if self.uses_rules() { unrecorded::remove_rules_of(owner, node) } else { Ok(()) }
     }
 
     fn collect(
@@ -126,13 +126,15 @@ impl<const NETKIT: bool> Plugin for PointToPoint<NETKIT> {
     ) -> Result<(), Error> {
         let links = unrecorded::remove_links(node, is_stale);
         let rules =
-            if self.settings.ip_masq { unrecorded::remove_rules(node, is_stale) } else { Ok(()) };
+            if self.uses_rules() { unrecorded::remove_rules(node, is_stale) } else { Ok(()) };
         links.and(rules)
     }
 
     fn probe(&self, node: &mut Node<'_>) -> Result<(), Error> {
         self.probe_netkit(node)?;
-        if self.settings.ip_masq && self.settings.ip_masq_backend == Backend::Nftables {
+        let masquerades =
+            self.settings.ip_masq && self.settings.ip_masq_backend == Backend::Nftables;
+        if masquerades || self.settings.addrspoofchk {
             masquerade::entries(node.nft()?).map_err(kernel::Error::from)?;
         }
         Ok(())
@@ -140,6 +142,10 @@ impl<const NETKIT: bool> Plugin for PointToPoint<NETKIT> {
 }
 
 impl<const NETKIT: bool> PointToPoint<NETKIT> {
+    fn uses_rules(&self) -> bool {
+        self.settings.ip_masq || self.settings.addrspoofchk
+    }
+
     /// Whether the kernel has what the pair is to be made of.
     fn probe_netkit(&self, node: &mut Node<'_>) -> Result<(), Error> {
         if !matches!(self.settings.link_type, LinkType::Netkit(_)) {
