@@ -1,9 +1,9 @@
 //! `causeway install`: puts the program into a node's folder of plugins, and takes it out again.
 
+use crate::exit_code::ExitCode;
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;

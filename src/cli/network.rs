@@ -1,6 +1,6 @@
 //! `causeway gc` and `causeway status`: the verbs about a whole network.
 
-use std::process::ExitCode;
+use crate::exit_code::ExitCode;
 
 use clap::Args;
 

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
@@ -312,4 +312,51 @@ pub fn capabilities() -> nix::Result<u64> {
     Errno::result(answer)?;
     let [low, high] = data;
     Ok(u64::from(low.permitted) | u64::from(high.permitted) << 32)
+}
+
+/// Makes a function, which takes nothing and gives an exit code, the program's beginning: the C library calls
+/// it, as it does a C program's `main`.
+///
+/// The standard library's own beginning, which this leaves out, reads /proc/self/maps to find the stack's
+/// end, and makes a stack for signals: a good part of the time that a short call takes. What else it does,
+/// [`begin`] does. `std::env::args_os` knows the arguments without it.
+#[macro_export]
+macro_rules! started_by_c {
+    ($run:path) => {
+        // SAFETY: name and signature are those that the C library expects, and there is no other function of
+        // this name: `no_main` leaves out the one that rustc would make.
+        #[unsafe(no_mangle)]
+        extern "C" fn main(
+            _count: ::std::ffi::c_int,
+            _arguments: *const *const ::std::ffi::c_char,
+        ) -> ::std::ffi::c_int {
+            $crate::kernel::raw::begin();
+            $run().exit()
+        }
+    };
+}
+
+/// What a process needs before it does anything: stdin, stdout and stderr are open, so that no other file
+/// takes their place, and a pipe that nobody reads from any more is an error and not the process's end.
+pub fn begin() {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    // SAFETY: nothing is read or written by these names before poll has said which of them are open.
+    let standard = [0, 1, 2].map(|file| unsafe { BorrowedFd::borrow_raw(file) });
+    let mut asked = standard.map(|file| PollFd::new(file, PollFlags::empty()));
+    let _ = poll(&mut asked, PollTimeout::ZERO);
+    for file in &asked {
+        if file.revents().is_some_and(|found| found.contains(PollFlags::POLLNVAL)) {
+            // The lowest number that is free is the one that was asked for: lower ones are open by now.
+            let null = nix::fcntl::open(
+                "/dev/null",
+                nix::fcntl::OFlag::O_RDWR,
+                nix::sys::stat::Mode::empty(),
+            );
+            let _ = null.map(IntoRawFd::into_raw_fd);
+        }
+    }
+    // SAFETY: to ignore a signal runs no code.
+    let _ = unsafe {
+        nix::sys::signal::signal(nix::sys::signal::SIGPIPE, nix::sys::signal::SigHandler::SigIgn)
+    };
 }
