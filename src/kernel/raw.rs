@@ -272,6 +272,60 @@ pub fn inherited(number: RawFd) -> nix::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// `struct __user_cap_header_struct` and `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h; PID 0 is
+/// the calling thread.
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: libc::c_int,
+}
+
+const THIS_THREAD: CapabilityHeader = CapabilityHeader { version: 0x2008_0522, pid: 0 };
+
+/// `struct __user_cap_data_struct`: 32 capabilities; two of them make a set.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct CapabilityData {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// Sets the calling thread's effective and permitted capabilities, and empties the inheritable ones
+/// (capset(2)).
+///
+/// # Errors
+/// `EPERM` for a capability that the thread has not.
+pub fn set_capabilities(effective: u64, permitted: u64) -> nix::Result<()> {
+    let half = |shift: u32| CapabilityData {
+        effective: (effective >> shift) as u32,
+        permitted: (permitted >> shift) as u32,
+        inheritable: 0,
+    };
+    let (header, data) = (THIS_THREAD, [half(0), half(32)]);
+    // SAFETY: for version 3 the kernel reads one header and two `CapabilityData`, which outlive the
+    // call.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_capset, &raw const header, (&raw const data).cast::<u8>())
+    };
+    Errno::result(answer).map(drop)
+}
+
+/// The calling thread's permitted capabilities (capget(2)).
+///
+/// # Errors
+/// None that a kernel of this century gives.
+pub fn capabilities() -> nix::Result<u64> {
+    let (header, mut data) = (THIS_THREAD, [CapabilityData::default(); 2]);
+    // SAFETY: for version 3 the kernel reads one header and writes two `CapabilityData`, which outlive
+    // the call.
+    let answer =
+        unsafe { libc::syscall(libc::SYS_capget, &raw const header, (&raw mut data).cast::<u8>()) };
+    Errno::result(answer)?;
+    let [low, high] = data;
+    Ok(u64::from(low.permitted) | u64::from(high.permitted) << 32)
+}
+
 /// Makes a function, which takes nothing and gives an exit code, the program's beginning: the C library calls
 /// it, as it does a C program's `main`.
 ///
