@@ -13,7 +13,7 @@ owned() {
     -printf 'lease %f\n' 2>/dev/null || true
   nft list ruleset 2>/dev/null | grep -o "comment \"$network/[^\"]*\"" | sort -u | sed 's/^/nftables /' || true
   # The reference plugins' chains, one for each container.
-  nft list ruleset 2>/dev/null | grep -o -E 'chain CNI-(DN-)?[0-9a-f]{8,}' | sort -u | sed 's/^/iptables /' || true
+  nft list ruleset 2>/dev/null | grep -o -E 'chain CNI-(DN-|SN-)?[0-9a-f]{16,}' | sort -u | sed 's/^/iptables /' || true
   { iptables-save -t filter && ip6tables-save -t filter; } 2>/dev/null | grep '^-A CNI-FORWARD' |
     grep -v CNI-ADMIN | sed 's/^/iptables /' || true
   tc qdisc show 2>/dev/null | grep -E 'qdisc (tbf|htb|ingress|clsact)' | sed 's/^/queue /' || true
