@@ -19,6 +19,18 @@ pub fn namespace_type(fd: BorrowedFd<'_>) -> nix::Result<libc::c_int> {
     Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_NSTYPE as _) })
 }
 
+/// A file for a process, which can be read from when the process has ended (pidfd_open(2)).
+///
+/// # Errors
+/// `ENOSYS` before Linux 5.3, `ESRCH` when there is no such process.
+pub fn process_file(id: u32) -> nix::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes two numbers and touches no memory of ours.
+    let answer = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, id, 0) })?;
+    let number = RawFd::try_from(answer).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just opened the file for us, and nobody else knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Sets an integer option of a socket that nix has no name for, such as `NETLINK_EXT_ACK`
 /// (setsockopt(2)).
 ///
