@@ -234,6 +234,46 @@ fn a_port_of_another_pod_is_refused_with_its_owner() {
     }
 }
 
+/// podman asks each network of a container for all of its ports.
+#[test]
+fn a_second_interface_leaves_the_ports_to_the_first() {
+    for backend in ["nftables", "iptables"] {
+        for side in [Side::Causeway, Side::Fused] {
+            let host = Host::new();
+            let blue = host.pod("blue");
+            let first = list(&blue, side, &json!([tcp(8080)]), json!({"backend": backend}));
+            let result = first.add();
+            let before = elements(&host);
+            let entry = json!({"type": "portmap", "backend": backend,
+                               "capabilities": {"portMappings": true}});
+            let ports = json!({"portMappings": [tcp(8080), tcp(8081)]});
+            let second = List::new(&blue, side, &[dual_entry("br1", 89), entry]).map(|call| {
+                call.ifname("eth1").key("name", &json!("second")).key("runtimeConfig", &ports)
+            });
+            let other = second.add();
+            // One port of each family, each with the near and the local set.
+            let own = if backend == "nftables" { 6 } else { 0 };
+            assert_eq!(elements(&host).len(), before.len() + own, "{:#?}", elements(&host));
+            first.check(&result);
+            second.check(&other);
+            second.del(&other);
+            assert_eq!(elements(&host), before);
+            first.check(&result);
+
+            let other = second.add();
+            first.del(&result);
+            let checked = second.check_last(&other);
+            if backend == "nftables" {
+                checked.fails(CHECK_FAILED, &["lacks an entry"]);
+            } else {
+                checked.silence();
+            }
+            second.del(&other);
+            assert_eq!(elements(&host), [""; 0]);
+        }
+    }
+}
+
 /// Of several that want the same port at the same time one gets it, and the others leave nothing.
 #[test]
 fn one_of_many_gets_a_port() {

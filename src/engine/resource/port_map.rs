@@ -28,6 +28,20 @@ impl PortMap {
     }
 }
 
+/// The target without the ports that another interface of the container has: CHECK does not know whether ADD
+/// was given them.
+fn without_held(target: &Target, owner: &Owner, node: &mut Node<'_>) -> Result<Target, Error> {
+    let v6 = target.pod.is_ipv6();
+    let holders = portmap::holders(node.nft()?, v6, &target.mappings, &target.conditions);
+    let mut rest = target.clone();
+    for (place, holder) in holders.map_err(kernel::Error::from)?.into_iter().rev() {
+        if owner.is_sibling(&holder) {
+            rest.mappings.remove(place);
+        }
+    }
+    Ok(rest)
+}
+
 impl Kind for PortMap {
     fn describe(&self) -> String {
         let targets = self.targets.iter().map(|target| {
@@ -50,7 +64,13 @@ impl Kind for PortMap {
         let mut missing = Vec::new();
         let owner = Owner::parse(&self.owner);
         for target in &self.targets {
-            let found = portmap::missing(node.nft()?, target, &self.owner);
+            let mut found = portmap::missing(node.nft()?, target, &self.owner);
+            if let Ok([_, ..]) = found.as_deref()
+                && let Some(owner) = &owner
+            {
+                let rest = without_held(target, owner, node)?;
+                found = portmap::missing(node.nft()?, &rest, &self.owner);
+            }
             let found = found.map_err(kernel::Error::from)?;
             // A pod attached by the reference plugins has their rules, which are as good.
             if !found.is_empty()

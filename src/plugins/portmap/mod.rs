@@ -28,9 +28,12 @@ pub struct Portmap {
 pub struct Facts {
     /// The ports that are others'.
     pub taken: Vec<Taken>,
+    /// The ports that lead to this container already, by another interface of it. A runtime that attaches
+    /// one container to several networks may ask each of them for the same ports.
+    pub held: Vec<Taken>,
 }
 
-/// A port of the host that leads to another container.
+/// A port of the host that somebody else has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
     /// The mapping's place in the list.
@@ -69,7 +72,9 @@ impl Plugin for Portmap {
                 filter_table::home(family, IPTABLES)?;
             }
         }
-        Ok(Facts { taken: self.taken(owner, node)? })
+        let (held, taken) =
+            self.taken(owner, node)?.into_iter().partition(|one| owner.is_sibling(&one.owner));
+        Ok(Facts { taken, held })
     }
 
     fn plan(

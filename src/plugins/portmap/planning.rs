@@ -43,7 +43,11 @@ pub(super) fn plan(
         resources.push(LocalRouting { to: pod.ip() }.into());
     }
     let of = |pod: &IpNetwork| -> Vec<Mapping> {
-        settings.mappings.iter().filter(|one| one.concerns(pod.ip())).cloned().collect()
+        let is_held =
+            |place| facts.held.iter().any(|one| one.mapping == place && one.v6 == pod.is_ipv6());
+        let all = settings.mappings.iter().enumerate();
+        let own = all.filter(|(place, one)| one.concerns(pod.ip()) && !is_held(*place));
+        own.map(|(_, mapping)| mapping.clone()).collect()
     };
     match &settings.backend {
         Backend::Nftables { conditions_v4, conditions_v6 } => {
@@ -55,7 +59,10 @@ pub(super) fn plan(
             });
             let targets: Vec<_> = targets.filter(|target| !target.mappings.is_empty()).collect();
             if targets.is_empty() {
-                resources.clear();
+                // With ports that are held, CHECK looks for the same as without.
+                if facts.held.is_empty() {
+                    resources.clear();
+                }
             } else {
                 resources.push(PortMap { targets, owner: owner.text() }.into());
             }

@@ -112,11 +112,25 @@ fn iptables_gets_all_mappings_in_one_resource() {
 
 #[test]
 fn a_port_taken_in_another_family_is_free() {
-    let taken =
-        |v6| Facts { taken: vec![Taken { mapping: 0, v6, owner: "net/other/eth0".into() }] };
+    let taken = |v6| {
+        let taken = vec![Taken { mapping: 0, v6, owner: "net/other/eth0".into() }];
+        Facts { taken, held: Vec::new() }
+    };
     let settings = settings(vec![mapping(None)], Masquerading::Near);
     let v4 = before(&[(1, "10.88.0.2/24")]);
     assert!(planned(&settings, &taken(true), &v4).is_ok());
     let error = planned(&settings, &taken(false), &v4).unwrap_err();
     assert!(error.to_string().contains("8080/tcp is already taken by net/other/eth0"), "{error}");
+}
+
+#[test]
+fn a_port_that_another_interface_of_the_container_has_stays_there() {
+    let held = vec![Taken { mapping: 0, v6: false, owner: "other/id/eth0".into() }];
+    let facts = Facts { taken: Vec::new(), held };
+    let settings = settings(vec![mapping(None)], Masquerading::Near);
+    let before = before(&[(1, "10.88.0.2/24"), (1, "fd00:88::2/64")]);
+    let plan = planned(&settings, &facts, &before).unwrap();
+    let targets = &plan[1]["targets"];
+    assert_eq!(targets.as_array().unwrap().len(), 1, "{plan}");
+    assert_eq!(targets[0]["pod"], "fd00:88::2/64");
 }
