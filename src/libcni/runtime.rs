@@ -292,7 +292,8 @@ impl Runtime {
         let stdin = Value::Object(config).to_string();
         let environment = self.environment(attachment);
         let ran = self.program(&plugin.plugin_type).and_then(|program| {
-            let output = delegate::run_with(verb, &program, stdin.as_bytes(), &environment)?;
+            // A person who waits can interrupt it, and a plugin may itself wait for others.
+            let output = delegate::run_with(verb, &program, stdin.as_bytes(), &environment, None)?;
             if verb == Verb::Add {
                 delegate::parse_result(&program, &output)?;
             }
