@@ -18,7 +18,7 @@ use crate::protocol::error::CniError;
 use crate::protocol::names::{self, NameError};
 use crate::protocol::request::Verb;
 
-pub use running::{run, run_with};
+pub use running::{limit, run, run_with};
 
 /// The most that a plugin may print on stdout, in bytes.
 pub const OUTPUT_MAX: usize = 1 << 20;
@@ -100,6 +100,17 @@ pub enum Error {
     TooLong {
         /// The plugin's type.
         plugin: String,
+    },
+    /// The plugin took longer than it may, and was killed for it.
+    #[error(
+        "plugin {plugin} did not end within {seconds} s and was killed; see why it hangs, or \
+         set another limit with `delegateTimeout`"
+    )]
+    TooSlow {
+        /// The plugin's type.
+        plugin: String,
+        /// The limit, in seconds.
+        seconds: u64,
     },
     /// An ADD failed, and so did the DEL after it: the plugin may still hold something.
     #[error("{error}; the DEL after it failed as well, so a lease may be left: {del}")]

@@ -16,6 +16,7 @@ pub mod delegate;
 pub mod dhcp;
 pub mod diagnosis;
 pub mod engine;
+pub mod exit_code;
 #[cfg(test)]
 mod fuzz;
 pub mod graph;

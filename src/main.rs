@@ -1,10 +1,15 @@
 //! Who is calling: a runtime, by CNI_COMMAND, or a person, by arguments.
 
+#![no_main]
+
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::ExitCode;
 
-fn main() -> ExitCode {
+use causeway::exit_code::ExitCode;
+
+causeway::started_by_c!(run);
+
+fn run() -> ExitCode {
     #[cfg(feature = "faults")]
     causeway::kernel::raw::faults::begin();
     let arguments: Vec<OsString> = std::env::args_os().collect();

@@ -3,13 +3,16 @@
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::PanicHookInfo;
 use std::path::Path;
-use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use nix::errno::Errno;
 
+use crate::exit_code::ExitCode;
+use crate::kernel::privileges;
 use crate::logging;
 use crate::plugins::{self, Deliver, Error};
 use crate::protocol::error::{CniError, Code};
@@ -20,10 +23,17 @@ use crate::tally;
 /// Stdout, which gets one text at most: the result or the error.
 struct Stdout;
 
+/// Whether stdout has got its text, or a part of it.
+static ANSWERED: AtomicBool = AtomicBool::new(false);
+
+/// The version of the call, once it is read.
+static VERSION: OnceLock<Version> = OnceLock::new();
+
 impl Deliver for Stdout {
     fn deliver(&mut self, text: &str) -> io::Result<()> {
         let stdout = io::stdout();
         let mut rest = text.as_bytes();
+        ANSWERED.store(true, Ordering::Relaxed);
         while !rest.is_empty() {
             match nix::unistd::write(stdout.as_fd(), rest) {
                 Ok(count) => rest = rest.get(count..).unwrap_or_default(),
@@ -52,34 +62,12 @@ pub fn is_calling(arguments: &[OsString]) -> bool {
 
 /// Serves the call.
 pub fn serve(program: &str, arguments: &[OsString]) -> ExitCode {
+    privileges::no_core();
     logging::start();
-    std::panic::set_hook(Box::new(|panic| log::error!("{panic}")));
+    std::panic::set_hook(Box::new(fail));
     let start = Instant::now();
     let mut request = None;
-    let done = catch_unwind(AssertUnwindSafe(|| {
-        let mut stdin: Box<dyn io::Read> = if io::stdin().is_terminal() {
-            Box::new(io::empty())
-        } else {
-            Box::new(io::stdin().lock())
-        };
-        let read = Request::read(&|name| std::env::var_os(name), &mut stdin);
-        let read = request.insert(read.map_err(Error::from)?);
-        let config = &read.config;
-        let (level, format) = (config.log_level.as_deref(), config.log_format.as_deref());
-        logging::configure(level, config.log_file.as_deref(), format);
-        if wants_explanation(arguments) {
-            return explain(program, read);
-        }
-        plugins::call::run(program, read, &mut Stdout)
-    }));
-    let done = match done {
-        Ok(done) => done.map_err(|error| error.to_cni()),
-        Err(_) => Err(CniError::new(
-            Code::Internal,
-            "causeway itself failed; the next DEL or GC removes what this call has left",
-            "this is a defect; please report it with the log",
-        )),
-    };
+    let done = answer(program, arguments, &mut request).map_err(|error| error.to_cni());
     logging::call_ended(request.as_ref(), start.elapsed(), &done);
     if !wants_explanation(arguments) {
         count(program, request.as_ref(), start, &done);
@@ -93,6 +81,47 @@ pub fn serve(program: &str, arguments: &[OsString]) -> ExitCode {
         log::error!("the error could not be written to stdout: {failure}");
     }
     ExitCode::FAILURE
+}
+
+/// Reads the request, and does what it asks.
+fn answer(
+    program: &str,
+    arguments: &[OsString],
+    request: &mut Option<Request>,
+) -> Result<(), Error> {
+    let mut stdin: Box<dyn io::Read> = if io::stdin().is_terminal() {
+        Box::new(io::empty())
+    } else {
+        Box::new(io::stdin().lock())
+    };
+    let read = Request::read(&|name| std::env::var_os(name), &mut stdin);
+    let read = request.insert(read.map_err(Error::from)?);
+    let config = &read.config;
+    let _ = VERSION.set(config.version);
+    let (level, format) = (config.log_level.as_deref(), config.log_format.as_deref());
+    logging::configure(level, config.log_file.as_deref(), format);
+    if wants_explanation(arguments) {
+        return explain(program, read);
+    }
+    plugins::call::run(program, read, &mut Stdout)
+}
+
+/// The answer to a call that fails by a defect of the program. The process ends here, and nothing is undone,
+/// since what can be trusted of its memory is not known: the record of what it was about to make is on disk.
+fn fail(panic: &PanicHookInfo<'_>) {
+    log::error!("{panic}");
+    let mut error = CniError::new(
+        Code::Internal,
+        "causeway itself failed; the next DEL or GC removes what this call has left",
+        "this is a defect; please report it with the log",
+    );
+    error.cni_version = VERSION.get().unwrap_or(&Version::CURRENT).to_string();
+    if !ANSWERED.load(Ordering::Relaxed)
+        && let Err(failure) = Stdout.deliver(&error.to_json())
+    {
+        log::error!("the error could not be written to stdout: {failure}");
+    }
+    ExitCode::FAILURE.exit()
 }
 
 fn explain(program: &str, request: &Request) -> Result<(), Error> {

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -69,6 +69,34 @@ fn strange(about: &fs::Metadata) -> Option<&'static str> {
         Some("it is a directory")
     } else {
         Some("it is no regular file")
+    }
+}
+
+/// Makes a folder and those that lead to it. The last `private` of them are for root alone; what is
+/// above belongs to others as well, such as /var/lib/cni, and is for everybody to look into.
+///
+/// # Errors
+/// The disk's.
+pub fn make_private(folder: &Path, private: usize) -> io::Result<()> {
+    if let Some(above) = folder.ancestors().nth(private) {
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(above)?;
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Makes a file that is to be written and then renamed to its name, for root alone. What a killed process
+/// has left of one is replaced, and so is a link that somebody put there: it is not followed.
+///
+/// # Errors
+/// The disk's; `EISDIR` when a directory stands there.
+pub fn make_anew(path: &Path) -> io::Result<File> {
+    let make = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match make() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            make()
+        }
+        other => other,
     }
 }
 

@@ -203,6 +203,35 @@ fn a_result_that_cannot_be_delivered_leaves_nothing() {
     call.add();
 }
 
+/// With them closed, the next file that is opened would be stdin, stdout or stderr, and get what is written there.
+#[test]
+fn closed_standard_files_are_no_others_place() {
+    if testing_reference() {
+        return;
+    }
+    let host = Host::new();
+    let pod = host.pod("blue");
+    let config = dual_stack(json!({"ipMasq": true}));
+    let call = pod.call(BRIDGE, &config);
+    call.add();
+    let leases = || host.run("grep -r . /var/lib/cni/networks/testnet");
+    let kept = leases();
+    call.del();
+    let deaf = call.clone().by("env sh -c 'exec \"$@\" 1>&- 2>&-' sh");
+    deaf.run("ADD").silence();
+    let moved = |text: &str| text.replace("10.88.0.2", "10.88.0.3").replace("::2", "::3");
+    let sorted = |text: String| {
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(moved(&kept)), sorted(leases()));
+    deaf.del();
+    let blind = call.clone().by("env sh -c 'exec \"$@\" 0<&-' sh");
+    blind.run("VERSION").success();
+    blind.run("ADD").error();
+}
+
 #[test]
 fn netns_override_allows_the_hosts_own_namespace() {
     let host = Host::new();

@@ -94,7 +94,7 @@ fn round(host: &Host, call: &Call<'_>, done: usize, count: usize) -> Look {
         del: median(&mut times[1]),
         peak: peak(call),
         slab: slab(),
-        files: count("find /var/lib/cni /run/cni /run/causeway"),
+        files: count("find /var/lib /run"),
         links: count("ip -o link"),
         elements: host.run("nft list ruleset").matches("comment \"testnet/").count(),
     }

@@ -5,8 +5,8 @@
 pub(super) mod namespace;
 mod surroundings;
 
+use crate::exit_code::ExitCode;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Args;
 

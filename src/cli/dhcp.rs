@@ -1,7 +1,7 @@
 //! `causeway dhcp daemon`, with the flags of the reference's `dhcp daemon`.
 
+use crate::exit_code::ExitCode;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};

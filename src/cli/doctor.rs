@@ -1,9 +1,9 @@
 //! `causeway doctor`: what is wrong with this node's network, why it matters, and what mends it.
 
+use crate::exit_code::ExitCode;
 use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;

@@ -2,10 +2,10 @@
 
 mod needs;
 
+use crate::exit_code::ExitCode;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::{Map, Value, json};

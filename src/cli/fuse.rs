@@ -3,10 +3,10 @@
 pub mod ordered;
 pub mod rewriting;
 
+use crate::exit_code::ExitCode;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::Args;
 

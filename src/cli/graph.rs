@@ -1,8 +1,8 @@
 //! `causeway graph`: the node's network as a picture.
 
+use crate::exit_code::ExitCode;
 use std::fs;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 

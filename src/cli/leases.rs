@@ -3,8 +3,8 @@
 
 mod release;
 
+use crate::exit_code::ExitCode;
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! `causeway lint`: configuration files, checked before a pod needs them.
 
+use crate::exit_code::ExitCode;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use clap::Args;

@@ -1,6 +1,6 @@
 //! `causeway list`: every attachment of the node.
 
-use std::process::ExitCode;
+use crate::exit_code::ExitCode;
 
 use clap::Args;
 use serde_json::{Value, json};

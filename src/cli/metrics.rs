@@ -1,11 +1,11 @@
 //! `causeway metrics`: what the node's attachments, leases and calls are, for Prometheus.
 
+use crate::exit_code::ExitCode;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::Args;
 

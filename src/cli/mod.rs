@@ -22,9 +22,9 @@ pub mod trace;
 pub mod waiting;
 pub mod watch;
 
+use crate::exit_code::ExitCode;
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 

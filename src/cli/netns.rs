@@ -2,10 +2,10 @@
 
 mod run_inside;
 
+use crate::exit_code::ExitCode;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;

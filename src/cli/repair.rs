@@ -1,6 +1,6 @@
 //! `causeway repair`: puts back what recorded attachments lack, and removes what nobody owns.
 
-use std::process::ExitCode;
+use crate::exit_code::ExitCode;
 
 use clap::Args;
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! `causeway schema`: the JSON Schema of network configurations.
 
+use crate::exit_code::ExitCode;
 use std::io;
-use std::process::ExitCode;
 
 use clap::Args;
 

@@ -2,9 +2,9 @@
 
 mod verifying;
 
+use crate::exit_code::ExitCode;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::{Value, json};

@@ -1,9 +1,9 @@
 //! `causeway trace`: where a packet of a container would be stopped.
 
+use crate::exit_code::ExitCode;
 use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;

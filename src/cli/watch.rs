@@ -5,9 +5,9 @@ mod lines;
 mod screen;
 mod view;
 
+use crate::exit_code::ExitCode;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;

@@ -1,8 +1,5 @@
 //! Carrying a plan out, all or nothing; verifying it; removing it.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::resource::Made;
 use super::shared_lock::SharedLock;
 use super::{Error, Node, Resource};
@@ -20,12 +17,6 @@ impl Application {
     /// # Errors
     /// The step's failure; the caller then calls [`Self::undo`].
     pub fn go_on(&mut self, resources: &[Resource], node: &mut Node<'_>) -> Result<(), Error> {
-        // A defect must not leave a half-made attachment either.
-        catch_unwind(AssertUnwindSafe(|| self.go(resources, node)))
-            .unwrap_or_else(|panic| Err(Error::Panicked(in_words(&*panic))))
-    }
-
-    fn go(&mut self, resources: &[Resource], node: &mut Node<'_>) -> Result<(), Error> {
         for resource in resources.iter().skip(self.made.len()) {
             // Counted before it runs: what a failed step made is looked for and removed, too.
             self.made.push(Made::Before);
@@ -110,13 +101,4 @@ pub fn verify(resources: &[Resource], node: &mut Node<'_>) -> Result<(), Error> 
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(Error::Drift(wrong)) }
-}
-
-fn in_words(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message")
-        .to_owned()
 }

@@ -50,9 +50,6 @@ pub enum Error {
     /// A foreign plugin of a chain failed to check or to remove.
     #[error(transparent)]
     Delegate(#[from] delegate::Error),
-    /// A defect of the program.
-    #[error("causeway itself failed: {0}")]
-    Panicked(String),
     /// Some of it could not be removed; the record stays, so that DEL or GC can be tried again.
     #[error("not everything could be removed: {}", .0.join("; "))]
     Incomplete(Vec<String>),

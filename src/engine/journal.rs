@@ -8,7 +8,6 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -152,20 +151,10 @@ impl Journal {
         let text = serde_json::to_vec(record)
             .map_err(|error| failed("write the record")(io::Error::other(error)))?;
         let temporary = self.unfinished(&path);
-        let open = || {
-            fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&temporary)
-        };
+        let open = || state_file::make_anew(&temporary);
         let mut file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::DirBuilder::new()
-                    .recursive(true)
-                    .mode(0o755)
-                    .create(&self.directory)
+                state_file::make_private(&self.directory, 2)
                     .map_err(failed("make the directory"))?;
                 open()
             }

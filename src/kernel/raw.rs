@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send};
@@ -21,6 +21,18 @@ pub fn namespace_type(fd: BorrowedFd<'_>) -> nix::Result<libc::c_int> {
     // SAFETY: NS_GET_NSTYPE takes no argument and touches no memory of ours; `fd` is borrowed, so
     // it stays open during the call.
     Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_NSTYPE as _) })
+}
+
+/// A file for a process, which can be read from when the process has ended (pidfd_open(2)).
+///
+/// # Errors
+/// `ENOSYS` before Linux 5.3, `ESRCH` when there is no such process.
+pub fn process_file(id: u32) -> nix::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes two numbers and touches no memory of ours.
+    let answer = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, id, 0) })?;
+    let number = RawFd::try_from(answer).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just opened the file for us, and nobody else knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Sets an integer option of a socket that nix has no name for, such as `NETLINK_EXT_ACK`
@@ -276,4 +288,105 @@ pub fn inherited(number: RawFd) -> nix::Result<OwnedFd> {
     // owns it: descriptors of the protocol are made before the program starts, and this is the only
     // place that takes them.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// `struct __user_cap_header_struct` and `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h; PID 0 is
+/// the calling thread.
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: libc::c_int,
+}
+
+const THIS_THREAD: CapabilityHeader = CapabilityHeader { version: 0x2008_0522, pid: 0 };
+
+/// `struct __user_cap_data_struct`: 32 capabilities; two of them make a set.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct CapabilityData {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// Sets the calling thread's effective and permitted capabilities, and empties the inheritable ones
+/// (capset(2)).
+///
+/// # Errors
+/// `EPERM` for a capability that the thread has not.
+pub fn set_capabilities(effective: u64, permitted: u64) -> nix::Result<()> {
+    let half = |shift: u32| CapabilityData {
+        effective: (effective >> shift) as u32,
+        permitted: (permitted >> shift) as u32,
+        inheritable: 0,
+    };
+    let (header, data) = (THIS_THREAD, [half(0), half(32)]);
+    // SAFETY: for version 3 the kernel reads one header and two `CapabilityData`, which outlive the
+    // call.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_capset, &raw const header, (&raw const data).cast::<u8>())
+    };
+    Errno::result(answer).map(drop)
+}
+
+/// The calling thread's permitted capabilities (capget(2)).
+///
+/// # Errors
+/// None that a kernel of this century gives.
+pub fn capabilities() -> nix::Result<u64> {
+    let (header, mut data) = (THIS_THREAD, [CapabilityData::default(); 2]);
+    // SAFETY: for version 3 the kernel reads one header and writes two `CapabilityData`, which outlive
+    // the call.
+    let answer =
+        unsafe { libc::syscall(libc::SYS_capget, &raw const header, (&raw mut data).cast::<u8>()) };
+    Errno::result(answer)?;
+    let [low, high] = data;
+    Ok(u64::from(low.permitted) | u64::from(high.permitted) << 32)
+}
+
+/// Makes a function, which takes nothing and gives an exit code, the program's beginning: the C library calls
+/// it, as it does a C program's `main`.
+///
+/// The standard library's own beginning, which this leaves out, reads /proc/self/maps to find the stack's
+/// end, and makes a stack for signals: a good part of the time that a short call takes. What else it does,
+/// [`begin`] does. `std::env::args_os` knows the arguments without it.
+#[macro_export]
+macro_rules! started_by_c {
+    ($run:path) => {
+        // SAFETY: name and signature are those that the C library expects, and there is no other function of
+        // this name: `no_main` leaves out the one that rustc would make.
+        #[unsafe(no_mangle)]
+        extern "C" fn main(
+            _count: ::std::ffi::c_int,
+            _arguments: *const *const ::std::ffi::c_char,
+        ) -> ::std::ffi::c_int {
+            $crate::kernel::raw::begin();
+            $run().exit()
+        }
+    };
+}
+
+/// What a process needs before it does anything: stdin, stdout and stderr are open, so that no other file
+/// takes their place, and a pipe that nobody reads from any more is an error and not the process's end.
+pub fn begin() {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    // SAFETY: nothing is read or written by these names before poll has said which of them are open.
+    let standard = [0, 1, 2].map(|file| unsafe { BorrowedFd::borrow_raw(file) });
+    let mut asked = standard.map(|file| PollFd::new(file, PollFlags::empty()));
+    let _ = poll(&mut asked, PollTimeout::ZERO);
+    for file in &asked {
+        if file.revents().is_some_and(|found| found.contains(PollFlags::POLLNVAL)) {
+            // The lowest number that is free is the one that was asked for: lower ones are open by now.
+            let null = nix::fcntl::open(
+                "/dev/null",
+                nix::fcntl::OFlag::O_RDWR,
+                nix::sys::stat::Mode::empty(),
+            );
+            let _ = null.map(IntoRawFd::into_raw_fd);
+        }
+    }
+    // SAFETY: to ignore a signal runs no code.
+    let _ = unsafe {
+        nix::sys::signal::signal(nix::sys::signal::SIGPIPE, nix::sys::signal::SigHandler::SigIgn)
+    };
 }

@@ -198,9 +198,6 @@ fn of_engine(error: &engine::Error) -> CniError {
         engine::Error::PortTaken { .. } => (Code::PortTaken, ""),
         engine::Error::Drift(_) => (Code::CheckFailed, ""),
         engine::Error::State { .. } => (Code::Io, ""),
-        engine::Error::Panicked(_) => {
-            (Code::Internal, "this is a defect; please report it with the log")
-        }
         engine::Error::Lease(_) => (Code::Io, ""),
         engine::Error::Incomplete(_) => {
             (Code::RemovalIncomplete, "the record is kept: the next DEL or GC tries again")

@@ -210,7 +210,8 @@ impl Attachment {
 }
 
 fn config(verb: Verb, stdin: &mut dyn Read) -> Result<NetworkConfig, Error> {
-    let mut bytes = Vec::new();
+    // Enough for nearly every configuration in one piece.
+    let mut bytes = Vec::with_capacity(4096);
     let read = stdin.read_to_end(&mut bytes);
     if verb == Verb::Version {
         return Ok(NetworkConfig::of_version_request(bytes));

@@ -1,10 +1,10 @@
 //! `causeway leases release`: giving addresses back by hand, but not from under anybody.
 
+use crate::exit_code::ExitCode;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Args;
 

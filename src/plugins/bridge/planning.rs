@@ -22,7 +22,7 @@ use crate::engine::{Owner, Resource};
 use crate::ipam::{self, Leased};
 use crate::plugins::attached::PodEnd;
 use crate::plugins::inside::{self, Detection, Inside, Telling};
-use crate::plugins::pair::Backend;
+use crate::plugins::pair::{self, Backend};
 use crate::plugins::{Error, Plan};
 use crate::protocol::request::Request;
 use crate::protocol::result::{AddResult, Interface, IpConfig, Route};
@@ -80,6 +80,11 @@ pub(super) fn plan(
     };
     resources.extend(inside.resources());
     resources.extend(rules(settings, owner, facts, mac, &ips));
+    if settings.addrspoofchk
+        && let Some(lease) = lease.filter(|_| !ips.is_empty())
+    {
+        resources.push(pair::address_guard(&facts.host_link, true, mac, lease, owner));
+    }
     if !settings.disable_container_interface {
         resources.push(Readiness { port: facts.host_link.clone() }.into());
     }

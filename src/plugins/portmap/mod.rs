@@ -10,6 +10,7 @@ use crate::engine::{Node, Owner, Resource, reference};
 use crate::kernel::iptables::{FAMILIES, Family};
 use crate::kernel::port::Transport;
 use crate::kernel::portmap::conditions::Condition;
+use crate::kernel::privileges::Children;
 use crate::kernel::{self, filter_table, nft, portmap};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
@@ -27,6 +28,9 @@ pub struct Portmap {
 pub struct Facts {
     /// The ports that are others'.
     pub taken: Vec<Taken>,
+    /// Whether some lead to this container already, by another interface of it. A runtime that attaches one
+    /// container to several networks may ask each of them for the same ports.
+    pub shared: bool,
 }
 
 /// A port of the host that leads to another container.
@@ -49,6 +53,11 @@ impl Plugin for Portmap {
         Ok(Self { settings: Settings::read(request)? })
     }
 
+    fn children(&self) -> Children {
+        let iptables = matches!(self.settings.backend, Backend::Iptables { .. });
+        if iptables { Children::Iptables } else { Children::Modest }
+    }
+
     fn observe(
         &self,
         request: &Request,
@@ -63,7 +72,10 @@ impl Plugin for Portmap {
                 filter_table::home(family, IPTABLES)?;
             }
         }
-        Ok(Facts { taken: self.taken(owner, node)? })
+        let mut taken = self.taken(owner, node)?;
+        let all = taken.len();
+        taken.retain(|one| !owner.is_sibling(&one.owner));
+        Ok(Facts { shared: taken.len() < all, taken })
     }
 
     fn plan(

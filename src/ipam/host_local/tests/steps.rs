@@ -328,7 +328,7 @@ impl Pair {
 #[test]
 fn the_store_is_what_a_map_would_be() {
     let cases =
-        if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 300 };
+        if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 128 };
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let numbers = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(config, numbers);
