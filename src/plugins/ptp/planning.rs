@@ -166,6 +166,7 @@ fn pair(
             mac,
             mtu: end.mtu,
             bridge: None,
+            joins_later: false,
             hairpin: false,
             isolated: false,
             leave_down: false,
