@@ -101,6 +101,17 @@ pub enum Error {
         /// The plugin's type.
         plugin: String,
     },
+    /// The plugin took longer than it may, and was killed for it.
+    #[error(
+        "plugin {plugin} did not end within {seconds} s and was killed; see why it hangs, or \
+         set another limit with `delegateTimeout`"
+    )]
+    TooSlow {
+        /// The plugin's type.
+        plugin: String,
+        /// The limit, in seconds.
+        seconds: u64,
+    },
     /// An ADD failed, and so did the DEL after it: the plugin may still hold something.
     #[error("{error}; the DEL after it failed as well, so a lease may be left: {del}")]
     NotUndone {

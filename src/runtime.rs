@@ -12,6 +12,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 
 use crate::exit_code::ExitCode;
+use crate::kernel::privileges;
 use crate::logging;
 use crate::plugins::{self, Deliver, Error};
 use crate::protocol::error::{CniError, Code};
@@ -61,6 +62,7 @@ pub fn is_calling(arguments: &[OsString]) -> bool {
 
 /// Serves the call.
 pub fn serve(program: &str, arguments: &[OsString]) -> ExitCode {
+    privileges::no_core();
     logging::start();
     std::panic::set_hook(Box::new(fail));
     let start = Instant::now();

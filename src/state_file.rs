@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -70,6 +70,18 @@ fn strange(about: &fs::Metadata) -> Option<&'static str> {
     } else {
         Some("it is no regular file")
     }
+}
+
+/// Makes a folder and those that lead to it. The last `private` of them are for root alone; what is
+/// above belongs to others as well, such as /var/lib/cni, and is for everybody to look into.
+///
+/// # Errors
+/// The disk's.
+pub fn make_private(folder: &Path, private: usize) -> io::Result<()> {
+    if let Some(above) = folder.ancestors().nth(private) {
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(above)?;
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 /// Renames a file so that it is out of the way and can be looked at, and says so in the log. Where

@@ -49,7 +49,7 @@ impl Node {
         host.run("ip -6 route add default via 2001:db8:1::1");
         let plugins = json!([
             {"type": "bridge", "bridge": "br0", "isDefaultGateway": true, "ipMasq": true,
-             "macspoofchk": true,
+             "macspoofchk": true, "addrspoofchk": true,
              "ipam": {"type": "host-local",
                       "ranges": [[{"subnet": "10.88.0.0/24"}], [{"subnet": "fd00:88::/64"}]]}},
             {"type": "portmap", "capabilities": {"portMappings": true}},

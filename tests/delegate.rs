@@ -279,6 +279,31 @@ fn what_a_plugin_leaves_running_is_not_waited_for() {
 }
 
 #[test]
+fn a_plugin_that_hangs_is_killed() {
+    let plugins = Plugins::new();
+    let note =
+        "echo $CNI_COMMAND >>$here/verbs; [ $CNI_COMMAND = DEL ] && exit; echo $$ >$here/pid";
+    let silent = plugins.script("silent", &format!("{note}; exec sleep 60"));
+    // Neither does it help to have printed an answer, or to be printing one, as long as it does not end.
+    let closed = plugins.script("closed", &format!("{note}; echo '{{}}'; exec >&-; exec sleep 60"));
+    let busy =
+        plugins.script("busy", &format!("{note}; while :; do echo; sleep 0.01 </dev/null; done"));
+    in_time(move || {
+        for plugin in [silent, closed, busy] {
+            let start = std::time::Instant::now();
+            let error = delegate::add(&plugin, br#"{"delegateTimeout": 1}"#).unwrap_err();
+            let said = error.to_string();
+            assert!(matches!(error, Error::TooSlow { seconds: 1, .. }), "{said}");
+            assert!(said.contains("within 1 s and was killed"), "{said}");
+            assert!(start.elapsed() >= Duration::from_secs(1));
+            let pid = Pid::from_raw(plugins.read("pid").trim().parse().unwrap());
+            assert_eq!(kill(pid, None), Err(nix::errno::Errno::ESRCH), "killed and waited for");
+        }
+        assert_eq!(plugins.read("verbs"), "ADD\nDEL\n".repeat(3));
+    });
+}
+
+#[test]
 fn a_plugin_that_cannot_be_started_is_not_asked_to_undo() {
     let plugins = Plugins::new();
     let path = plugins.0.join("strange");

@@ -17,7 +17,7 @@ use causeway::kernel::nft::{
     expr::{Compare, Connection, Expr, Header, Meta, Nat, Register, Verdict},
     set::Value,
 };
-use causeway::kernel::{macspoof, masquerade};
+use causeway::kernel::{addrspoof, macspoof, masquerade};
 use ipnetwork::IpNetwork;
 use private_host::{inside, private, run};
 
@@ -80,6 +80,47 @@ fn nft_lists_exactly_what_is_wanted() {
             .unwrap();
         assert_eq!(element["val"], "10.88.0.5");
         assert_eq!(element["comment"], "net/id/eth0");
+    });
+}
+
+#[test]
+fn nft_lists_the_check_of_addresses() {
+    private(|| {
+        let mut socket = Socket::open().unwrap();
+        let addresses = [ip("10.88.0.5"), ip("fd00:88::5"), ip("fe80::42:aff:fe58:5")];
+        let port = |link, bridged| addrspoof::Guarded {
+            link,
+            bridged,
+            addresses: &addresses,
+            dhcp: bridged,
+        };
+        let both = [port("veth1a2b3c", true), port("vethd4e5f6", false)];
+        commit(&mut socket, |change| {
+            both.iter().for_each(|one| addrspoof::add(change, one, "net/id/eth0"));
+        });
+        let wanted = include_str!("../testdata/nft/addresses-checked.nft");
+        assert_eq!(run("nft list ruleset"), wanted);
+        run("nft list ruleset > /run/saved; nft flush ruleset; nft -f /run/saved");
+        assert_eq!(run("nft list ruleset"), wanted);
+        for one in &both {
+            assert_eq!(addrspoof::missing(&mut socket, one, "net/id/eth0").unwrap(), [""; 0]);
+        }
+        let entries = addrspoof::entries(&mut socket).unwrap();
+        assert_eq!(entries.len(), 7 + 6);
+        assert!(entries.iter().all(|entry| entry.owner == "net/id/eth0"));
+        // Only whose it is takes it away, and rules stay.
+        for (owner, left) in [("other", 13), ("net/id/eth0", 0)] {
+            commit(&mut socket, |change| {
+                both.iter().for_each(|one| addrspoof::remove(change, one, owner));
+            });
+            assert_eq!(addrspoof::entries(&mut socket).unwrap().len(), left, "{owner}");
+        }
+        let said = addrspoof::missing(&mut socket, &both[0], "net/id/eth0").unwrap();
+        assert_eq!(said.len(), 7);
+        assert_eq!(
+            said[3],
+            "set ipv6 of table bridge causeway_addrspoof lacks veth1a2b3c with fd00:88::5"
+        );
     });
 }
 

@@ -98,8 +98,9 @@ impl Install {
         } else if attachments_exist(Path::new(STATE_DIR)) {
             tell(
                 "pods that causeway attached are still on this node; the plugins that are in place now \
-                 have to detach them. Where one of those is missing, install again and move the pods \
-                 away first",
+                 have to detach them, and leave rules and records that only causeway knows: `causeway \
+                 repair --leftovers` removes them afterwards. Where a plugin is missing, install again \
+                 and move the pods away first",
             );
         }
         self.nothing_was_changed(count);

@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -15,6 +15,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
 use super::{Error, OUTPUT_MAX};
+use crate::kernel::raw;
+use crate::protocol::config::{DELEGATE_TIMEOUT, member};
 use crate::protocol::error::CniError;
 use crate::protocol::request::Verb;
 
@@ -27,14 +29,20 @@ const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// it left running still holds its stdout, in milliseconds.
 const LOOK_EVERY: u16 = 100;
 
+/// How long a plugin may take whose configuration does not say. An ADD that hangs, and the DEL after
+/// it, are then over within the four minutes that a kubelet waits for a pod's network.
+const LIMIT: Duration = Duration::from_secs(100);
+
 /// How much of a senseless answer an error quotes, in bytes.
 const EXCERPT: usize = 200;
 
-/// Runs the plugin with `verb` as CNI_COMMAND and gives what it printed.
+/// Runs the plugin with `verb` as CNI_COMMAND and gives what it printed. It is killed when it takes
+/// longer than the key `delegateTimeout` of the configuration in `stdin` says, or 100 seconds.
 ///
 /// # Errors
 /// [`Error::Start`], [`Error::Pipe`], [`Error::Failed`] with the plugin's own error,
-/// [`Error::Silent`], [`Error::Killed`], [`Error::Garbled`] and [`Error::TooLong`].
+/// [`Error::Silent`], [`Error::Killed`], [`Error::Garbled`], [`Error::TooLong`] and
+/// [`Error::TooSlow`].
 pub fn run(verb: Verb, plugin: &Path, stdin: &[u8]) -> Result<Vec<u8>, Error> {
     run_with(verb, plugin, stdin, &BTreeMap::new())
 }
@@ -49,10 +57,51 @@ pub fn run_with(
     stdin: &[u8],
     environment: &BTreeMap<String, String>,
 ) -> Result<Vec<u8>, Error> {
+    let limit = limit(stdin);
     let mut running = Running(start(verb, plugin, environment)?);
-    let output = talk(&mut running.0, plugin, stdin)?;
+    let patience = Patience { end: Instant::now() + limit, limit };
+    let output = talk(&mut running.0, plugin, stdin, &patience)?;
+    patience.await_end(&running.0, plugin)?;
     let status = running.0.wait().map_err(|source| pipe(plugin, "wait for its end", source))?;
     if status.success() { Ok(output) } else { Err(failure(plugin, status, &output)) }
+}
+
+fn limit(stdin: &[u8]) -> Duration {
+    let config: serde_json::Value = serde_json::from_slice(stdin).unwrap_or_default();
+    let seconds = member(&config, DELEGATE_TIMEOUT).and_then(serde_json::Value::as_u64);
+    // What is wrong with the value is told where configurations are read.
+    let seconds = seconds.and_then(|seconds| u16::try_from(seconds).ok()).filter(|one| *one > 0);
+    seconds.map_or(LIMIT, |seconds| Duration::from_secs(seconds.into()))
+}
+
+/// Until when a plugin is waited for.
+struct Patience {
+    end: Instant,
+    limit: Duration,
+}
+
+impl Patience {
+    fn check(&self, plugin: &Path) -> Result<(), Error> {
+        if Instant::now() < self.end {
+            return Ok(());
+        }
+        Err(Error::TooSlow { plugin: name_of(plugin), seconds: self.limit.as_secs() })
+    }
+
+    /// Waits for the end of a plugin that has closed its stdout, which it nearly always does by ending.
+    fn await_end(&self, child: &Child, plugin: &Path) -> Result<(), Error> {
+        // Without such a file, before Linux 5.3, it is waited for without a limit.
+        let Ok(process) = raw::process_file(child.id()) else { return Ok(()) };
+        loop {
+            let mut ends = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut ends, PollTimeout::from(LOOK_EVERY)) {
+                Ok(0) => self.check(plugin)?,
+                Err(Errno::EINTR) => {}
+                Ok(_) => return Ok(()),
+                Err(errno) => return Err(pipe(plugin, "wait for its end", errno.into())),
+            }
+        }
+    }
 }
 
 /// A plugin that neither outlives an error of ours nor is left as a zombie.
@@ -97,7 +146,12 @@ fn start(
 
 /// Feeds the plugin and listens to it at the same time, so that neither waits for the other
 /// forever, however much is said.
-fn talk(child: &mut Child, plugin: &Path, input: &[u8]) -> Result<Vec<u8>, Error> {
+fn talk(
+    child: &mut Child,
+    plugin: &Path,
+    input: &[u8],
+    patience: &Patience,
+) -> Result<Vec<u8>, Error> {
     let (mut rest, mut output) = (input, Vec::new());
     let mut stdin = child.stdin.take();
     let Some(mut stdout) = child.stdout.take() else { return Ok(output) };
@@ -105,6 +159,7 @@ fn talk(child: &mut Child, plugin: &Path, input: &[u8]) -> Result<Vec<u8>, Error
         never_wait(end).map_err(|errno| pipe(plugin, "set up its stdin", errno.into()))?;
     }
     loop {
+        patience.check(plugin)?;
         if let Some(end) = &mut stdin
             && feed(end, &mut rest).map_err(|source| pipe(plugin, "write to its stdin", source))?
         {

@@ -20,11 +20,18 @@ use super::keeping::Manner;
 use super::machine::Timing;
 use super::rpc::{self, Incoming, Session};
 use super::store::Store;
+use crate::kernel::privileges::{self, Capabilities, Children};
 use listening::Listening;
 use table::Table;
 
 /// How long a plugin may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Sockets in the containers' namespaces, and files of leases.
+const NEEDED: Capabilities = Capabilities::FILES
+    .and(Capabilities::NETWORK)
+    .and(Capabilities::PORTS)
+    .and(Capabilities::NAMESPACES)
+    .and(Capabilities::PROCESSES);
 /// The stack of a connection's thread, in bytes.
 const STACK: usize = 512 << 10;
 
@@ -77,7 +84,9 @@ pub enum Error {
 /// # Errors
 /// When it cannot start.
 pub fn run(options: &Options) -> Result<(), Error> {
-    // Before any thread is started: all of them leave the signals to this one.
+    // Before any thread is started: all of them are like this one.
+    privileges::no_core();
+    privileges::keep(NEEDED, Children::Modest);
     let signals = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect::<SigSet>();
     let failed = |errno: Errno| Error::Wait(format!("signals: {}", errno.desc()));
     signals.thread_block().map_err(failed)?;

@@ -9,7 +9,9 @@ use crate::engine::journal::{self, Journal, Record};
 use crate::engine::{Error, Node, Owner, apply, repair};
 use crate::ipam::host_local::{self, HeldBy};
 use crate::kernel::netns::{self, Namespace};
-use crate::kernel::{firewall, link, macspoof, masquerade, portmap, sysctl};
+use crate::kernel::{
+    addrspoof, firewall, link, macspoof, masquerade, port_isolation, portmap, sysctl,
+};
 
 /// One thing that was done, or could not be.
 #[derive(Debug)]
@@ -132,6 +134,16 @@ fn remove_elements(owner: &str) -> Result<(), String> {
         for entry in macspoof::entries(node.nft()?).map_err(nft)? {
             if is_theirs(&entry.owner) {
                 macspoof::remove(&mut node.rules, &entry.link, entry.mac, owner);
+            }
+        }
+        for entry in addrspoof::entries(node.nft()?).map_err(nft)? {
+            if is_theirs(&entry.owner) {
+                addrspoof::remove_entry(&mut node.rules, &entry);
+            }
+        }
+        for entry in port_isolation::entries(node.nft()?).map_err(nft)? {
+            if is_theirs(&entry.owner) {
+                port_isolation::remove(&mut node.rules, &entry.port, owner);
             }
         }
         Ok(node.flush()?)

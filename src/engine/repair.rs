@@ -53,6 +53,7 @@ pub fn is_put_back(resource: &Resource) -> bool {
             | Resource::PortMap(_)
             | Resource::Firewall(_)
             | Resource::Guard(_)
+            | Resource::AddressGuard(_)
             | Resource::BridgePolicy(_)
             | Resource::IptablesMasquerade(_)
             | Resource::IptablesPortMap(_)

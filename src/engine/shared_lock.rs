@@ -3,9 +3,9 @@
 //! Every ADD holds it shared. An ADD that failed takes back what it made of the shared things only
 //! if it gets the lock for itself, that is, if no other ADD can be counting on them.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -13,6 +13,7 @@ use nix::fcntl::OFlag;
 
 use super::{Error, journal};
 use crate::kernel::lock;
+use crate::state_file;
 
 /// A held lock; it ends with the value, or with the process however that ends.
 pub struct SharedLock {
@@ -40,11 +41,7 @@ impl SharedLock {
         };
         let file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::DirBuilder::new()
-                    .recursive(true)
-                    .mode(0o755)
-                    .create(state)
-                    .map_err(failed("make the directory", state))?;
+                state_file::make_private(state, 1).map_err(failed("make the directory", state))?;
                 open()
             }
             other => other,

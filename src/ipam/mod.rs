@@ -111,7 +111,8 @@ pub enum Source {
 }
 
 const HOST_LOCAL: &str = "host-local";
-const DHCP: &str = "dhcp";
+/// The source whose addresses the container itself may ask for, too.
+pub const DHCP: &str = "dhcp";
 
 /// Every source of this program's.
 pub const SOURCES: [&str; 3] = [HOST_LOCAL, static_addresses::NAME, DHCP];

@@ -1,6 +1,7 @@
 //! Hardware addresses.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -38,6 +39,12 @@ impl Mac {
         let number = u64::from_str_radix(&digits, 16).ok()?;
         let [_, _, bytes @ ..] = number.to_be_bytes();
         Some(Self(bytes))
+    }
+
+    /// The IPv6 link-local address that follows from it (RFC 4862, section 5.3; RFC 4291, appendix A).
+    pub fn link_local(self) -> Ipv6Addr {
+        let [a, b, c, d, e, f] = self.0;
+        [0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f].into()
     }
 
     /// Whether it can be the address of a link: not a group address and not all zero.

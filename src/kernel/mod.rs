@@ -4,6 +4,7 @@
 //! and a container's namespace at once; only sysctls need the thread itself inside.
 
 pub mod addr;
+pub mod addrspoof;
 pub mod announce;
 pub mod answer;
 pub mod attr;
@@ -32,6 +33,7 @@ pub mod packet;
 pub mod port;
 pub mod port_isolation;
 pub mod portmap;
+pub mod privileges;
 pub mod program;
 pub mod raw;
 pub mod route;

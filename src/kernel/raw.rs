@@ -19,6 +19,18 @@ pub fn namespace_type(fd: BorrowedFd<'_>) -> nix::Result<libc::c_int> {
     Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), NS_GET_NSTYPE as _) })
 }
 
+/// A file for a process, which can be read from when the process has ended (pidfd_open(2)).
+///
+/// # Errors
+/// `ENOSYS` before Linux 5.3, `ESRCH` when there is no such process.
+pub fn process_file(id: u32) -> nix::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes two numbers and touches no memory of ours.
+    let answer = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, id, 0) })?;
+    let number = RawFd::try_from(answer).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just opened the file for us, and nobody else knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Sets an integer option of a socket that nix has no name for, such as `NETLINK_EXT_ACK`
 /// (setsockopt(2)).
 ///
@@ -258,6 +270,60 @@ pub fn inherited(number: RawFd) -> nix::Result<OwnedFd> {
     // owns it: descriptors of the protocol are made before the program starts, and this is the only
     // place that takes them.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// `struct __user_cap_header_struct` and `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h; PID 0 is
+/// the calling thread.
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: libc::c_int,
+}
+
+const THIS_THREAD: CapabilityHeader = CapabilityHeader { version: 0x2008_0522, pid: 0 };
+
+/// `struct __user_cap_data_struct`: 32 capabilities; two of them make a set.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct CapabilityData {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// Sets the calling thread's effective and permitted capabilities, and empties the inheritable ones
+/// (capset(2)).
+///
+/// # Errors
+/// `EPERM` for a capability that the thread has not.
+pub fn set_capabilities(effective: u64, permitted: u64) -> nix::Result<()> {
+    let half = |shift: u32| CapabilityData {
+        effective: (effective >> shift) as u32,
+        permitted: (permitted >> shift) as u32,
+        inheritable: 0,
+    };
+    let (header, data) = (THIS_THREAD, [half(0), half(32)]);
+    // SAFETY: for version 3 the kernel reads one header and two `CapabilityData`, which outlive the
+    // call.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_capset, &raw const header, (&raw const data).cast::<u8>())
+    };
+    Errno::result(answer).map(drop)
+}
+
+/// The calling thread's permitted capabilities (capget(2)).
+///
+/// # Errors
+/// None that a kernel of this century gives.
+pub fn capabilities() -> nix::Result<u64> {
+    let (header, mut data) = (THIS_THREAD, [CapabilityData::default(); 2]);
+    // SAFETY: for version 3 the kernel reads one header and writes two `CapabilityData`, which outlive
+    // the call.
+    let answer =
+        unsafe { libc::syscall(libc::SYS_capget, &raw const header, (&raw mut data).cast::<u8>()) };
+    Errno::result(answer)?;
+    let [low, high] = data;
+    Ok(u64::from(low.permitted) | u64::from(high.permitted) << 32)
 }
 
 /// Makes a function, which takes nothing and gives an exit code, the program's beginning: the C library calls

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::call::{Call, Deliver, home, is_abandoned, keeper, observe};
 use super::chain::{Foreign, Member};
 use super::inside::default_route;
-use super::{Error, Plan, Role, Step};
+use super::{Error, Plan, Role, Step, limits};
 use crate::delegate;
 use crate::engine::apply::{self, Application};
 use crate::engine::journal::{Journal, Record, boot_id};
@@ -36,6 +36,7 @@ pub(super) fn add(mut call: Call<'_>, out: &mut dyn Deliver) -> Result<(), Error
     }
     let home = home()?;
     let pod = call.namespace(&home)?;
+    limits::keep_what_is_needed(&call, None);
     call.lock(&pod)?;
     let keeper = keeper(&call.source, &call.owner);
     let keeper = keeper.as_ref().map(|keeper| keeper as &dyn LeaseKeeper);

@@ -6,7 +6,9 @@ use std::io;
 use std::path::Path;
 
 use super::chain::{Entries, Member};
-use super::{Error, Given, Plan, Role, SELF, Step, TYPES, attach, collect, detach, named, slaac};
+use super::{
+    Error, Given, Plan, Role, SELF, Step, TYPES, attach, collect, detach, limits, named, slaac,
+};
 use crate::delegate;
 use crate::engine::journal::{Journal, boot_id};
 use crate::engine::node::LeaseKeeper;
@@ -336,6 +338,7 @@ fn check(mut call: Call<'_>) -> Result<(), Error> {
     let resources = expected(&mut call)?;
     let home = home()?;
     let pod = call.namespace(&home)?;
+    limits::keep_what_is_needed(&call, None);
     let keeper = keeper(&call.source, &call.owner);
     let keeper = keeper.as_ref().map(|keeper| keeper as &dyn LeaseKeeper);
     let mut node = Node::open(home, Some(pod), keeper)?;
@@ -401,6 +404,7 @@ fn leased_before(source: &Source, result: &AddResult, request: &Request) -> Leas
 }
 
 fn status(call: &Call<'_>) -> Result<(), Error> {
+    limits::keep_what_is_needed(call, None);
     if let Some(source) = &call.source {
         let journal = call.journal();
         match source.room(&mut |holder| is_abandoned(holder, &journal)) {

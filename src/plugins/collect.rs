@@ -3,7 +3,7 @@
 
 use super::call::{Call, home};
 use super::chain::Member;
-use super::{Error, Role, SELF};
+use super::{Error, Role, SELF, limits};
 use crate::delegate;
 use crate::engine::journal::Record;
 use crate::engine::{self, Node, Owner, apply};
@@ -28,6 +28,7 @@ pub(super) fn collect(call: &Call<'_>) -> Result<(), Error> {
             "is missing; without the list of valid attachments nothing is removed",
         ));
     };
+    limits::keep_what_is_needed(call, None);
     let is_valid = |container_id: &str, ifname: &str| {
         valid.iter().any(|one| one.container_id == container_id && one.ifname == ifname)
     };

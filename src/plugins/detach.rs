@@ -2,7 +2,7 @@
 
 use super::call::{Call, home, keeper};
 use super::chain::{Foreign, Member};
-use super::{Error, Role, SELF, Step};
+use super::{Error, Role, SELF, Step, limits};
 use crate::delegate;
 use crate::engine::journal::{Journal, Record};
 use crate::engine::node::LeaseKeeper;
@@ -21,7 +21,9 @@ pub(super) fn del(call: &Call<'_>) -> Result<(), Error> {
     let mut node = Node::open(home, pod, keeper)?;
     let journal = call.journal();
 
-    if let Some(record) = journal.read(&call.owner, call.name)? {
+    let record = journal.read(&call.owner, call.name)?;
+    limits::keep_what_is_needed(call, record.as_ref());
+    if let Some(record) = record {
         return remove_record(call, &record, &journal, &mut node);
     }
     journal.remove_unfinished(&call.owner, call.name);

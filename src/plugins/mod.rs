@@ -23,6 +23,7 @@ pub mod host_device;
 pub mod host_local;
 mod inside;
 pub mod ipvlan;
+mod limits;
 pub mod loopback;
 pub mod macvlan;
 pub mod master;
@@ -41,6 +42,7 @@ pub mod vrf;
 
 use crate::engine::{Node, Owner, Resource};
 use crate::ipam::Leased;
+use crate::kernel::privileges::Children;
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
 
@@ -130,6 +132,11 @@ pub trait Plugin: Sized {
     /// Whether an `ipam` section is this plugin's business.
     fn uses_ipam(&self) -> bool {
         false
+    }
+
+    /// What the programs need that it runs.
+    fn children(&self) -> Children {
+        Children::Modest
     }
 
     /// Reads the facts for an ADD, before anything is changed. Nothing of the attachment may be

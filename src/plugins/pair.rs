@@ -1,11 +1,15 @@
 //! What plugins have in common that make a pair of links, one end on the host and one in the
-//! container: a free name for the one, and masquerading.
+//! container: a free name for the one, masquerading, and the check of source addresses.
 
 pub(super) mod unrecorded;
 
 use super::Error;
-use crate::engine::{Node, Owner};
+use crate::engine::resource::address_guard::AddressGuard;
+use crate::engine::{Node, Owner, Resource};
+use crate::ipam::{self, Leased};
 use crate::kernel::link;
+use crate::kernel::mac::Mac;
+use crate::protocol::request::Request;
 
 /// Smallest and largest MTU of a pair, in bytes (`ETH_MIN_MTU`, `ETH_MAX_MTU`).
 pub(super) const MTU: std::ops::RangeInclusive<u32> = 68..=65535;
@@ -38,6 +42,43 @@ impl Backend {
             )),
         }
     }
+}
+
+/// Makes sure, for `addrspoofchk`, that the container sends from no addresses but those of the address
+/// source.
+pub(super) fn require_known_addresses(request: &Request) -> Result<(), Error> {
+    let refuse = |problem: &str| Err(Error::config("addrspoofchk", problem));
+    let config = &request.config;
+    if config.ipam.is_none() {
+        return refuse("needs addresses to compare with: give ipam, or take this key out");
+    }
+    if config.value.get("slaac").is_some_and(|slaac| *slaac == true) {
+        return refuse(
+            "cannot be set together with slaac, whose addresses may change at any time: keep one",
+        );
+    }
+    Ok(())
+}
+
+/// What has the container send from its own addresses alone: those of `lease` and the link-local one
+/// that follows from its hardware address.
+pub(super) fn address_guard(
+    host_link: &str,
+    bridged: bool,
+    mac: &str,
+    lease: &Leased,
+    owner: &Owner,
+) -> Resource {
+    let link_local = Mac::parse(mac).map(|mac| mac.link_local().into());
+    let leased = lease.ips.iter().map(|ip| ip.address.ip());
+    AddressGuard {
+        link: host_link.to_owned(),
+        bridged,
+        addresses: leased.chain(link_local).collect(),
+        dhcp: lease.source == ipam::DHCP,
+        owner: owner.text(),
+    }
+    .into()
 }
 
 /// How many names are tried before it is an error; two links of one node sharing 32 bits of a hash

@@ -4,6 +4,7 @@
 use super::{Error, Given, Plan, Plugin, Role};
 use crate::engine::{Node, Owner, Resource};
 use crate::ipam::Source;
+use crate::kernel::privileges::Children;
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
 
@@ -15,6 +16,7 @@ pub trait Step {
     fn request(&self) -> &Request;
     /// The address source that the configuration names, if the plugin has one.
     fn source(&self) -> Result<Option<Source>, Error>;
+    fn children(&self) -> Children;
     /// Reads the facts from the kernel and keeps them for [`Step::plan`].
     fn observe(&mut self, owner: &Owner, node: &mut Node<'_>) -> Result<(), Error>;
     /// Takes the facts from prevResult and keeps them for [`Step::plan`].
@@ -58,6 +60,10 @@ impl<P: Plugin> Step for At<'_, P> {
 
     fn source(&self) -> Result<Option<Source>, Error> {
         if self.plugin.uses_ipam() { Ok(Source::of(self.request)?) } else { Ok(None) }
+    }
+
+    fn children(&self) -> Children {
+        self.plugin.children()
     }
 
     fn observe(&mut self, owner: &Owner, node: &mut Node<'_>) -> Result<(), Error> {

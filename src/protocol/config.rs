@@ -64,6 +64,10 @@ pub struct NetworkConfig {
 const VALID_ATTACHMENTS: &str = "cni.dev/valid-attachments";
 const ATTACHMENTS: &str = "cni.dev/attachments";
 
+/// The key of causeway's own for how long a foreign plugin may take, in seconds; plugins are given it
+/// with the rest of their configuration.
+pub const DELEGATE_TIMEOUT: &str = "delegateTimeout";
+
 /// One of `cni.dev/valid-attachments`: an attachment that GC must leave alone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub struct ValidAttachment {
@@ -123,6 +127,8 @@ pub struct Keys {
     /// it.
     #[serde(deserialize_with = "filled")]
     state_dir: Option<String>,
+    /// Our own: seconds that a foreign plugin may take, 1 to 65535, before it is killed; 100 without.
+    delegate_timeout: Option<std::num::NonZeroU16>,
 }
 
 impl NetworkConfig {
@@ -146,8 +152,8 @@ impl NetworkConfig {
     /// The configuration of one entry of a list of plugins, as a runtime derives it (CNI spec 1.1.0,
     /// section 3, "Deriving request configuration from plugin configuration"): name, version,
     /// prevResult and valid attachments are the list's, here `outer`; of `runtimeConfig` an entry
-    /// gets what its `capabilities` ask for. `args`, `stateDir` and the log's keys are the list's
-    /// where the entry has none.
+    /// gets what its `capabilities` ask for. `args`, `stateDir`, `delegateTimeout` and the log's
+    /// keys are the list's where the entry has none.
     ///
     /// # Errors
     /// As [`NetworkConfig::read`], with paths from the entry.
@@ -163,7 +169,7 @@ impl NetworkConfig {
                 map.insert(key.to_owned(), value);
             }
         }
-        for key in ["args", "stateDir", "logFile", "logLevel", "logFormat"] {
+        for key in ["args", "stateDir", "logFile", "logLevel", "logFormat", DELEGATE_TIMEOUT] {
             if !map.keys().any(|known| known.eq_ignore_ascii_case(key))
                 && let Some(value) = given(key)
             {

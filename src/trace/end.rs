@@ -8,8 +8,8 @@ use crate::engine::{Node, Resource, host_end};
 use crate::inventory::Attachment;
 use crate::kernel::addr;
 use crate::kernel::link::{self, Link};
-use crate::kernel::macspoof;
 use crate::kernel::netns::Namespace;
+use crate::kernel::{addrspoof, macspoof};
 
 pub(super) const REPAIR: &str = "causeway repair";
 
@@ -144,20 +144,35 @@ impl<'i> End<'i> {
     /// That the port carries what the interface sends.
     fn guard(&mut self, case: &mut Case<'_>, port: &Link) -> Step<()> {
         let Ok(socket) = self.node.nft() else { return Ok(()) };
-        let entries = macspoof::entries(socket).unwrap_or_default();
-        let mut own = entries.iter().filter(|entry| entry.link == port.name).peekable();
-        let Some(mac) = self.inside.mac.filter(|_| own.peek().is_some()) else { return Ok(()) };
-        if own.any(|entry| entry.mac == mac.0) {
+        let macs = macspoof::entries(socket).unwrap_or_default();
+        let addresses = addrspoof::entries(socket).unwrap_or_default();
+        let mut own = macs.iter().filter(|entry| entry.link == port.name).peekable();
+        if let Some(mac) = self.inside.mac.filter(|_| own.peek().is_some())
+            && !own.any(|entry| entry.mac == mac.0)
+        {
+            return Err(case.trail.stop(
+                "rules",
+                format!(
+                    "{} sends from {mac}, and macspoofchk drops that on {}",
+                    self.inside.name, port.name
+                ),
+                "give the interface the hardware address back that it was attached with",
+            ));
+        }
+        let mut own = addresses.iter().filter(|entry| entry.link() == port.name).peekable();
+        if own.peek().is_none() {
             return Ok(());
         }
-        Err(case.trail.stop(
-            "rules",
-            format!(
-                "{} sends from {mac}, and macspoofchk drops that on {}",
-                self.inside.name, port.name
-            ),
-            "give the interface the hardware address back that it was attached with",
-        ))
+        let allowed: Vec<IpAddr> = own.filter_map(addrspoof::Entry::address).collect();
+        let mut known = self.attachment.addresses.iter().map(|one| one.ip());
+        match known.find(|address| !allowed.contains(address)) {
+            None => Ok(()),
+            Some(address) => Err(case.trail.stop(
+                "rules",
+                format!("addrspoofchk drops on {} what is sent from {address}", port.name),
+                REPAIR,
+            )),
+        }
     }
 
     /// Whether an attachment has an address.

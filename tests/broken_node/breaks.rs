@@ -237,6 +237,20 @@ pub const BREAKS: &[Break] = &[
         mended: Fixed,
     },
     Break {
+        name: "the pod may not send from its address any more",
+        how: "nft flush set bridge causeway_addrspoof ipv4",
+        check: Some(("guard", "10.88.0.2")),
+        trace: Some((OVER, "addrspoofchk")),
+        mended: Fixed,
+    },
+    Break {
+        name: "the check of addresses is gone",
+        how: "nft delete table bridge causeway_addrspoof",
+        check: Some(("guard", "causeway_addrspoof")),
+        trace: None,
+        mended: Fixed,
+    },
+    Break {
         name: "the limit of the pod's rate is removed",
         how: "tc qdisc del dev {VETH} root",
         check: Some(("bandwidth", "")),

@@ -15,6 +15,7 @@ pub mod devices;
 pub mod dhcp;
 pub mod dhcp_server;
 pub mod faults;
+pub mod forged;
 pub mod killed;
 pub mod limited;
 pub mod list;

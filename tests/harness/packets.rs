@@ -117,7 +117,7 @@ fn send(socket: &OwnedFd, packet: &[u8], to: &impl SockaddrLike) -> Result<(), E
 }
 
 /// The Internet checksum (RFC 1071).
-fn checksum(packet: &[u8]) -> u16 {
+pub fn checksum(packet: &[u8]) -> u16 {
     let mut sum: u32 =
         packet.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
     while sum > 0xffff {

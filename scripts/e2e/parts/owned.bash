@@ -12,7 +12,7 @@ owned() {
     -printf 'lease %f\n' 2>/dev/null || true
   nft list ruleset 2>/dev/null | grep -o "comment \"$network/[^\"]*\"" | sort -u | sed 's/^/nftables /' || true
   # The reference plugins' chains, one for each container.
-  nft list ruleset 2>/dev/null | grep -o -E 'chain CNI-(DN-)?[0-9a-f]*' | sort -u | sed 's/^/iptables /' || true
+  nft list ruleset 2>/dev/null | grep -o -E 'chain CNI-(DN-|SN-)?[0-9a-f]{16,}' | sort -u | sed 's/^/iptables /' || true
   tc qdisc show 2>/dev/null | grep -E 'qdisc (tbf|htb|ingress|clsact)' | sed 's/^/queue /' || true
   find "/var/lib/cni/causeway/$network" /var/lib/cni/results -type f ! -path '*/.*' \
     -printf 'record %f\n' 2>/dev/null || true

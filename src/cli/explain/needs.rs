@@ -38,6 +38,7 @@ fn of(resource: &Resource) -> Vec<Feature> {
         Resource::Masquerade(_)
         | Resource::PortMap(_)
         | Resource::Guard(_)
+        | Resource::AddressGuard(_)
         | Resource::Firewall(_)
         | Resource::BridgePolicy(_) => vec![Feature::NfTables],
         _ => Vec::new(),

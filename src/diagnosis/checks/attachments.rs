@@ -119,6 +119,9 @@ fn reason(kind: &str) -> (&'static str, &'static str) {
             ("firewall", "The host may drop what the pod sends, or let through what it should not.")
         }
         "guard" => ("guard", "The pod can send under the hardware addresses of others."),
+        "addressGuard" => {
+            ("guard", "The pod can send from addresses of others, or not from its own.")
+        }
         "shaper" | "ifb" => ("bandwidth", "The pod's rate is not limited as its annotations say."),
         "sysctls" | "linkAttributes" => {
             ("tuning", "Somebody has changed what the plugin tuning had set.")

@@ -5,7 +5,7 @@ use crate::diagnosis::facts::{Element, Facts};
 use crate::kernel::legacy::xtables::{FAMILIES, Xtables};
 use crate::kernel::nft::{self, Family, Socket};
 use crate::kernel::verdict::{FORWARD, INPUT, nftables, xtables};
-use crate::kernel::{firewall, macspoof, masquerade, portmap};
+use crate::kernel::{addrspoof, firewall, macspoof, masquerade, port_isolation, portmap};
 
 /// iptables' tables, for people.
 const TABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
@@ -76,6 +76,14 @@ fn in_nf_tables(socket: &mut Socket, facts: &mut Facts) -> Result<(), nft::Error
     }
     for entry in macspoof::entries(socket)? {
         facts.elements.push(element(macspoof::TABLE, entry.link, entry.owner));
+    }
+    for entry in addrspoof::entries(socket)? {
+        let what = entry.address().map(|one| format!(" . {one}")).unwrap_or_default();
+        let what = format!("{}{what}", entry.link());
+        facts.elements.push(element(addrspoof::TABLE, what, entry.owner));
+    }
+    for entry in port_isolation::entries(socket)? {
+        facts.elements.push(element(port_isolation::TABLE, entry.port, entry.owner));
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! explain alike.
 
 pub mod address;
+pub mod address_guard;
 pub mod announcement;
 pub mod bridge;
 pub mod bridge_policy;
@@ -197,6 +198,8 @@ resources! {
     IptablesPortMap(iptables_port_map::IptablesPortMap),
     /// Frames with other source addresses are dropped.
     Guard(guard::Guard),
+    /// Packets with other source addresses are dropped.
+    AddressGuard(address_guard::AddressGuard),
     /// The container's addresses are let through.
     Firewall(firewall::Firewall),
     /// Nothing passes between bridges; the bridges are shared.

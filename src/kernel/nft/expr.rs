@@ -39,6 +39,7 @@ pub enum Header {
 #[repr(u32)]
 #[allow(missing_docs)]
 pub enum Meta {
+    Protocol = 1,
     Mark = 3,
     IncomingInterface = 4,
     OutgoingInterface = 5,

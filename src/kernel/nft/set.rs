@@ -15,6 +15,9 @@ use crate::kernel::attr::Writer;
 #[repr(u32)]
 #[allow(missing_docs)]
 pub enum Field {
+    /// What a message about neighbours is about: 16 bytes, of which older releases of nft do not know
+    /// that they are an address.
+    NeighbourTarget = 4,
     Ipv4Address = 7,
     Ipv6Address = 8,
     EtherAddress = 9,
@@ -30,7 +33,7 @@ impl Field {
         match self {
             Self::Ipv4Address | Self::Protocol | Self::Port | Self::Mark => 4,
             Self::EtherAddress => 8,
-            Self::Ipv6Address | Self::InterfaceName => 16,
+            Self::Ipv6Address | Self::InterfaceName | Self::NeighbourTarget => 16,
         }
     }
 
@@ -218,7 +221,8 @@ impl Set {
             [field] => field.byte_order(),
             _ => 0,
         };
-        userdata::write_set(writer, attribute::SET_USERDATA, byte_order, self.comment.as_deref());
+        let comment = self.comment.as_deref();
+        userdata::write_set(writer, attribute::SET_USERDATA, byte_order, self.key, comment);
     }
 }
 

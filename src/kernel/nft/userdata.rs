@@ -7,14 +7,25 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
+use super::expr::Meta;
+use super::set::Field;
 use crate::kernel::attr::Writer;
 
 /// Kind 0 is the comment in the user data of tables, chains, rules and elements.
 const COMMENT: u8 = 0;
 /// In a set's user data, kind 0 is the byte order of the key ...
 const SET_KEY_BYTE_ORDER: u8 = 0;
+/// ... the key as an expression is kind 3 ...
+const SET_KEY_TYPEOF: u8 = 3;
 /// ... and the comment is kind 7.
 const SET_COMMENT: u8 = 7;
+/// Of an expression: which it is, and what belongs to it.
+const EXPRESSION: u8 = 0;
+const DETAILS: u8 = 1;
+/// nft's numbers for expressions (`enum expr_types`).
+const PAYLOAD: u32 = 7;
+const META: u32 = 9;
+const CONCATENATION: u32 = 13;
 /// The longest comment that nft reads back (`NFTNL_UDATA_COMMENT_MAXLEN`).
 const LONGEST: usize = 128;
 /// Bytes of the hash that stands for what was cut off, as hex digits twice as many.
@@ -54,14 +65,62 @@ pub fn write_comment(writer: &mut Writer, kind: u16, comment: &str) {
 }
 
 /// Writes the user data of a set: the byte order of its key as nft numbers it (1 the host's, 2 the
-/// network's, 0 mixed), and its comment.
-pub fn write_set(writer: &mut Writer, kind: u16, key_byte_order: u32, comment: Option<&str>) {
-    let mut data = vec![SET_KEY_BYTE_ORDER, 4];
-    data.extend_from_slice(&key_byte_order.to_ne_bytes());
+/// network's, 0 mixed), what the key is made of where its type does not say it, and its comment.
+pub fn write_set(
+    writer: &mut Writer,
+    kind: u16,
+    key_byte_order: u32,
+    key: &[Field],
+    comment: Option<&str>,
+) {
+    let mut data = Vec::new();
+    put_number(&mut data, SET_KEY_BYTE_ORDER, key_byte_order);
+    if key.contains(&Field::NeighbourTarget) {
+        put(&mut data, SET_KEY_TYPEOF, |data| put_concatenation(data, key));
+    }
     if let Some(comment) = comment {
         put_comment(&mut data, SET_COMMENT, comment);
     }
     writer.bytes(kind, &data);
+}
+
+/// Writes a key as `typeof` has it, for instance `typeof iifname . @th,64,128` (`nftnl_udata_set_types`
+/// of libnftnl; nft's `expr_build_udata`).
+fn put_concatenation(data: &mut Vec<u8>, key: &[Field]) {
+    put_number(data, EXPRESSION, CONCATENATION);
+    put(data, DETAILS, |data| {
+        for (place, field) in (0..).zip(key) {
+            put(data, place, |data| match field {
+                Field::NeighbourTarget => {
+                    put_number(data, EXPRESSION, PAYLOAD);
+                    // No protocol and no field of it; of the transport header; from bit, and bits.
+                    put(data, DETAILS, |data| {
+                        for (kind, value) in (0..).zip([0, 0, 3, 64, 128]) {
+                            put_number(data, kind, value);
+                        }
+                    });
+                }
+                // Other fields do not stand beside that one.
+                _ => {
+                    put_number(data, EXPRESSION, META);
+                    put(data, DETAILS, |data| put_number(data, 0, Meta::IncomingName as u32));
+                }
+            });
+        }
+    });
+}
+
+fn put_number(data: &mut Vec<u8>, kind: u8, number: u32) {
+    put(data, kind, |data| data.extend_from_slice(&number.to_ne_bytes()));
+}
+
+/// Writes an attribute of at most 255 bytes.
+fn put(data: &mut Vec<u8>, kind: u8, write: impl FnOnce(&mut Vec<u8>)) {
+    let mut inside = Vec::new();
+    write(&mut inside);
+    data.push(kind);
+    data.push(u8::try_from(inside.len()).unwrap_or(u8::MAX));
+    data.append(&mut inside);
 }
 
 fn put_comment(data: &mut Vec<u8>, kind: u8, comment: &str) {
@@ -130,7 +189,7 @@ mod tests {
     #[test]
     fn a_set_tells_the_byte_order_of_its_key() {
         let mut writer = Writer::default();
-        write_set(&mut writer, 13, 2, Some("s"));
+        write_set(&mut writer, 13, 2, &[], Some("s"));
         assert_eq!(writer.as_bytes(), [14, 0, 13, 0, 0, 4, 2, 0, 0, 0, 7, 2, b's', 0, 0, 0]);
     }
 }

@@ -8,11 +8,12 @@ pub mod settings;
 
 use crate::engine::resource::{pod_link::PodLink, veth::Veth};
 use crate::engine::{Node, Owner, Resource};
+use crate::kernel::privileges::Children;
 use crate::kernel::{self, masquerade};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
 
-use super::pair::unrecorded;
+use super::pair::{Backend, unrecorded};
 use super::{Error, Given, Plan, Plugin, Role};
 use facts::Facts;
 use settings::Settings;
@@ -33,6 +34,11 @@ impl Plugin for Bridge {
 
     fn uses_ipam(&self) -> bool {
         true
+    }
+
+    fn children(&self) -> Children {
+        let iptables = self.settings.ip_masq && self.settings.ip_masq_backend == Backend::Iptables;
+        if iptables { Children::Iptables } else { Children::Modest }
     }
 
     fn observe(
@@ -108,6 +114,6 @@ impl Plugin for Bridge {
 
 impl Bridge {
     fn uses_rules(&self) -> bool {
-        self.settings.ip_masq || self.settings.macspoofchk
+        self.settings.ip_masq || self.settings.macspoofchk || self.settings.addrspoofchk
     }
 }

@@ -23,7 +23,7 @@ use crate::engine::{Owner, Resource};
 use crate::ipam::{self, Leased};
 use crate::plugins::attached::PodEnd;
 use crate::plugins::inside::{self, Detection, Inside, Telling};
-use crate::plugins::pair::Backend;
+use crate::plugins::pair::{self, Backend};
 use crate::plugins::{Error, Plan};
 use crate::protocol::request::Request;
 use crate::protocol::result::{AddResult, Interface, IpConfig, Route};
@@ -85,6 +85,11 @@ pub(super) fn plan(
     };
     resources.extend(inside.resources());
     resources.extend(rules(settings, owner, facts, mac, &ips));
+    if settings.addrspoofchk
+        && let Some(lease) = lease.filter(|_| !ips.is_empty())
+    {
+        resources.push(pair::address_guard(&facts.host_link, true, mac, lease, owner));
+    }
     if joins_later {
         resources.push(
             BridgePort {

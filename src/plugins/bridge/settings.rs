@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use crate::kernel::mac::Mac;
-use crate::plugins::pair::{Backend, MTU};
+use crate::plugins::pair::{self, Backend, MTU};
 use crate::plugins::{Error, requested_mac};
 use crate::protocol::config::section;
 use crate::protocol::names;
@@ -26,6 +26,7 @@ pub const KEYS: &[&str] = &[
     "vlanTrunk",
     "preserveDefaultVlan",
     "macspoofchk",
+    "addrspoofchk",
     "enabledad",
     "disableContainerInterface",
     "portIsolation",
@@ -67,6 +68,10 @@ pub struct Keys {
     preserve_default_vlan: bool,
     /// Frames from the container with another source address than its own are dropped.
     macspoofchk: bool,
+    /// Our own: packets from the container with another IP source address than its own are dropped,
+    /// and so is what tells neighbours of such an address. Not without `ipam`, nor with `vlanTrunk` or
+    /// `slaac`.
+    addrspoofchk: bool,
     /// The container tries IPv6 addresses out on the network (duplicate address detection), and ADD
     /// waits for it.
     enabledad: bool,
@@ -124,6 +129,8 @@ pub struct Settings {
     pub preserve_default_vlan: bool,
     /// Drop frames with another source address.
     pub macspoofchk: bool,
+    /// Drop packets with another source address.
+    pub addrspoofchk: bool,
     /// IPv6 duplicate address detection in the container.
     pub enable_dad: bool,
     /// The container's interface stays down.
@@ -174,6 +181,16 @@ impl Settings {
                 ));
             }
         };
+        if keys.addrspoofchk {
+            pair::require_known_addresses(request)?;
+            if keys.vlan_trunk.as_ref().is_some_and(|trunk| !trunk.is_empty()) {
+                return Err(Error::config(
+                    "addrspoofchk",
+                    "cannot be set together with vlanTrunk, on whose VLANs the container has addresses \
+                     that nobody has told: keep one",
+                ));
+            }
+        }
         let ip_masq_backend = Backend::read(keys.ip_masq_backend.as_deref())?;
         Ok(Self {
             bridge,
@@ -189,6 +206,7 @@ impl Settings {
             trunk: trunk(keys.vlan_trunk.as_deref().unwrap_or_default())?,
             preserve_default_vlan: keys.preserve_default_vlan,
             macspoofchk: keys.macspoofchk,
+            addrspoofchk: keys.addrspoofchk,
             enable_dad: keys.enabledad,
             disable_container_interface: keys.disable_container_interface,
             port_isolation: keys.port_isolation,

@@ -13,6 +13,7 @@ use crate::engine::{Node, Owner, Resource};
 use crate::kernel::filter_table;
 use crate::kernel::firewalld::Firewalld;
 use crate::kernel::iptables::FAMILIES;
+use crate::kernel::privileges::Children;
 use crate::kernel::{self, firewall, nft};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
@@ -39,6 +40,11 @@ impl Plugin for Firewall {
 
     fn configure(request: &Request) -> Result<Self, Error> {
         Ok(Self { settings: Settings::read(request)? })
+    }
+
+    fn children(&self) -> Children {
+        let iptables = self.settings.backend == Some(Backend::Iptables);
+        if iptables { Children::Iptables } else { Children::Modest }
     }
 
     fn observe(

@@ -2,7 +2,7 @@
 //! their owner, and what the reference plugins have made.
 
 use crate::engine::{self, Node, Owner};
-use crate::kernel::{self, link, macspoof, masquerade, nft};
+use crate::kernel::{self, addrspoof, link, macspoof, masquerade, nft};
 use crate::plugins::Error;
 
 /// Removes the rules of one attachment: ours, found by their owner, and those that the reference
@@ -39,11 +39,15 @@ pub(in crate::plugins) fn remove_rules(
 ) -> Result<(), Error> {
     let pods = masquerade::entries(node.nft()?).map_err(kernel::Error::from)?;
     let guards = macspoof::entries(node.nft()?).map_err(kernel::Error::from)?;
+    let addresses = addrspoof::entries(node.nft()?).map_err(kernel::Error::from)?;
     for entry in pods.iter().filter(|entry| is_stale(&entry.owner)) {
         masquerade::remove(&mut node.rules, &[entry.address], &entry.owner);
     }
     for entry in guards.iter().filter(|entry| is_stale(&entry.owner)) {
         macspoof::remove(&mut node.rules, &entry.link, entry.mac, &entry.owner);
+    }
+    for entry in addresses.iter().filter(|entry| is_stale(&entry.owner)) {
+        addrspoof::remove_entry(&mut node.rules, entry);
     }
     Ok(node.flush()?)
 }

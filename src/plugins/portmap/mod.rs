@@ -10,6 +10,7 @@ use crate::engine::{Node, Owner, Resource, reference};
 use crate::kernel::iptables::{FAMILIES, Family};
 use crate::kernel::port::Transport;
 use crate::kernel::portmap::conditions::Condition;
+use crate::kernel::privileges::Children;
 use crate::kernel::{self, filter_table, nft, portmap};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
@@ -47,6 +48,11 @@ impl Plugin for Portmap {
 
     fn configure(request: &Request) -> Result<Self, Error> {
         Ok(Self { settings: Settings::read(request)? })
+    }
+
+    fn children(&self) -> Children {
+        let iptables = matches!(self.settings.backend, Backend::Iptables { .. });
+        if iptables { Children::Iptables } else { Children::Modest }
     }
 
     fn observe(

@@ -9,6 +9,7 @@ pub mod settings;
 use crate::engine::resource::{netkit::Netkit as NetkitPair, pod_link::PodLink, veth::Veth};
 use crate::engine::{Node, Owner, Resource};
 use crate::kernel::link::netkit;
+use crate::kernel::privileges::Children;
 use crate::kernel::{self, masquerade};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
@@ -48,6 +49,11 @@ impl<const NETKIT: bool> Plugin for PointToPoint<NETKIT> {
 
     fn uses_ipam(&self) -> bool {
         true
+    }
+
+    fn children(&self) -> Children {
+        let iptables = self.settings.ip_masq && self.settings.ip_masq_backend == Backend::Iptables;
+        if iptables { Children::Iptables } else { Children::Modest }
     }
 
     fn observe(
@@ -110,7 +116,7 @@ impl<const NETKIT: bool> Plugin for PointToPoint<NETKIT> {
         owner: &Owner,
         node: &mut Node<'_>,
     ) -> Result<(), Error> {
-        if self.settings.ip_masq { unrecorded::remove_rules_of(owner, node) } else { Ok(()) }
+        if self.uses_rules() { unrecorded::remove_rules_of(owner, node) } else { Ok(()) }
     }
 
     fn collect(
@@ -121,13 +127,15 @@ impl<const NETKIT: bool> Plugin for PointToPoint<NETKIT> {
     ) -> Result<(), Error> {
         let links = unrecorded::remove_links(node, is_stale);
         let rules =
-            if self.settings.ip_masq { unrecorded::remove_rules(node, is_stale) } else { Ok(()) };
+            if self.uses_rules() { unrecorded::remove_rules(node, is_stale) } else { Ok(()) };
         links.and(rules)
     }
 
     fn probe(&self, node: &mut Node<'_>) -> Result<(), Error> {
         self.probe_netkit(node)?;
-        if self.settings.ip_masq && self.settings.ip_masq_backend == Backend::Nftables {
+        let masquerades =
+            self.settings.ip_masq && self.settings.ip_masq_backend == Backend::Nftables;
+        if masquerades || self.settings.addrspoofchk {
             masquerade::entries(node.nft()?).map_err(kernel::Error::from)?;
         }
         Ok(())
@@ -135,6 +143,10 @@ impl<const NETKIT: bool> Plugin for PointToPoint<NETKIT> {
 }
 
 impl<const NETKIT: bool> PointToPoint<NETKIT> {
+    fn uses_rules(&self) -> bool {
+        self.settings.ip_masq || self.settings.addrspoofchk
+    }
+
     /// Whether the kernel has what the pair is to be made of.
     fn probe_netkit(&self, node: &mut Node<'_>) -> Result<(), Error> {
         if !matches!(self.settings.link_type, LinkType::Netkit(_)) {

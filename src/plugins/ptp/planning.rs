@@ -22,7 +22,7 @@ use crate::kernel::addr::IPV6_MTU;
 use crate::kernel::link::netkit::Mode;
 use crate::plugins::attached::PodEnd;
 use crate::plugins::inside::{self, Detection, Inside, Telling};
-use crate::plugins::pair::Backend;
+use crate::plugins::pair::{self, Backend};
 use crate::plugins::{Error, Plan};
 use crate::protocol::request::Request;
 use crate::protocol::result::{AddResult, Interface, IpConfig};
@@ -76,6 +76,9 @@ pub(super) fn plan(
             Backend::Nftables => Masquerade { addresses, owner: owner.text() }.into(),
             Backend::Iptables => IptablesMasquerade { addresses, owner: owner.clone() }.into(),
         });
+    }
+    if settings.addrspoofchk {
+        resources.push(pair::address_guard(&facts.host_link, false, &end.mac, lease, owner));
     }
     let inside = Interface {
         name: request.ifname.clone(),

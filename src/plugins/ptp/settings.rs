@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::kernel::link::netkit::{Manner, Mode, Policy};
 use crate::plugins::Error;
-use crate::plugins::pair::{Backend, MTU};
+use crate::plugins::pair::{self, Backend, MTU};
 use crate::protocol::config::{filled, section};
 use crate::protocol::request::{Request, Verb};
 
@@ -19,6 +19,8 @@ pub struct Keys {
     /// Who masquerades; `nftables` without it.
     #[cfg_attr(test, schemars(extend("enum" = Backend::NAMES)))]
     ip_masq_backend: Option<String>,
+    /// Our own: packets from the container with another IP source address than its own are dropped.
+    addrspoofchk: bool,
     /// Bytes, of both ends, 68 to 65535; 0 leaves the kernel's choice. At least 1280 with IPv6
     /// addresses.
     #[cfg_attr(test, schemars(range(min = 0, max = *MTU.end())))]
@@ -69,6 +71,8 @@ pub struct Settings {
     pub ip_masq: bool,
     /// How.
     pub ip_masq_backend: Backend,
+    /// Drop packets with another source address.
+    pub addrspoofchk: bool,
     /// Bytes; the kernel's default without.
     pub mtu: Option<u32>,
     /// What the pair is made of.
@@ -99,6 +103,9 @@ impl Settings {
                 format!("{} is not between 68 and 65535 bytes", keys.mtu),
             ));
         }
+        if keys.addrspoofchk && !is_removed {
+            pair::require_known_addresses(request)?;
+        }
         let link_type = match (keys.link_type.as_deref(), own_type) {
             (None, "netkit") | (Some("netkit"), _) => LinkType::Netkit(manner(request)?),
             (None | Some("veth"), "ptp") => LinkType::Veth,
@@ -115,6 +122,7 @@ impl Settings {
         Ok(Self {
             ip_masq: keys.ip_masq,
             ip_masq_backend: Backend::read(keys.ip_masq_backend.as_deref())?,
+            addrspoofchk: keys.addrspoofchk,
             mtu,
             link_type,
         })

@@ -7,6 +7,7 @@ pub mod settings;
 
 use crate::engine::resource::pod_link::PodLink;
 use crate::engine::{Node, Owner, Resource};
+use crate::kernel::privileges::Children;
 use crate::kernel::{self, link, selinux, tap};
 use crate::protocol::request::Request;
 use crate::protocol::result::AddResult;
@@ -37,6 +38,11 @@ impl Plugin for TapPlugin {
 
     fn uses_ipam(&self) -> bool {
         true
+    }
+
+    fn children(&self) -> Children {
+        // With no_new_privs SELinux would refuse `ip` the label.
+        if self.settings.label.is_some() { Children::Any } else { Children::Modest }
     }
 
     fn observe(
