@@ -30,7 +30,7 @@ pub struct Veth {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bridge: Option<String>,
     /// The host end becomes a port of the bridge later, by a
-    /// [`BridgePort`](super::bridge_port::BridgePort).
+    /// [`BridgePort`](super::bridge_port::BridgePort), which also writes the owner on it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub joins_later: bool,
     /// The bridge sends a container's frames back to it.
@@ -96,7 +96,9 @@ impl Kind for Veth {
         link::add_veth(&mut node.host, &near, &far, self.mtu, master)?;
         // In a batch of its own: with a name that is somebody else's, the first request fails and
         // this one must not reach their link.
-        link::queue_owner(&mut node.host, &self.host, &self.owner)?;
+        if !self.joins_later {
+            link::queue_owner(&mut node.host, &self.host, &self.owner)?;
+        }
         if master.is_some() {
             link::queue_port_flags(&mut node.host, &self.host, self.hairpin, self.isolated)?;
         }

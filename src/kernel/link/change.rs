@@ -123,7 +123,8 @@ pub fn queue_owner(socket: &mut RouteSocket, name: &str, owner: &str) -> Result<
     socket.queue(RouteNetlinkMessage::SetLink(message), 0, format!("set the alias of {name}"))
 }
 
-/// Queues making a link a port of a bridge, given by its index and its name.
+/// Queues making the host end of a pair a port of a bridge, given by its index and its name, and writing the
+/// owner on it as its alias. In one request, since each has the kernel tell every listener.
 ///
 /// # Errors
 /// As [`RouteSocket::queue`].
@@ -131,8 +132,9 @@ pub fn queue_join(
     socket: &mut RouteSocket,
     name: &str,
     (bridge, of): (u32, &str),
+    owner: &str,
 ) -> Result<(), Error> {
-    let message = LinkUnspec::new_with_name(name).controller(bridge).build();
+    let message = LinkUnspec::new_with_name(name).alias(owner).controller(bridge).build();
     let doing = format!("make {name} a port of {of}");
     socket.queue(RouteNetlinkMessage::SetLink(message), 0, doing)
 }
