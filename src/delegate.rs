@@ -18,7 +18,7 @@ use crate::protocol::error::CniError;
 use crate::protocol::names::{self, NameError};
 use crate::protocol::request::Verb;
 
-pub use running::{run, run_with};
+pub use running::{limit, run, run_with};
 
 /// The most that a plugin may print on stdout, in bytes.
 pub const OUTPUT_MAX: usize = 1 << 20;

@@ -154,6 +154,8 @@ fn write(level: Level, message: fmt::Arguments<'_>, fields: Map<String, Value>) 
         all.extend(fields);
         format!("{}\n", Value::Object(all))
     } else {
+        // What others have said may have lines of its own, and could have a terminal do things.
+        let message = message.to_string().replace('\n', " ").replace(char::is_control, "\u{fffd}");
         format!("{} causeway[{}] {level}: {message}\n", timestamp(now), std::process::id())
     };
     if let Some(mut file) = FILE.get() {

@@ -84,6 +84,22 @@ pub fn make_private(folder: &Path, private: usize) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
+/// Makes a file that is to be written and then renamed to its name, for root alone. What a killed process
+/// has left of one is replaced, and so is a link that somebody put there: it is not followed.
+///
+/// # Errors
+/// The disk's; `EISDIR` when a directory stands there.
+pub fn make_anew(path: &Path) -> io::Result<File> {
+    let make = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match make() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            make()
+        }
+        other => other,
+    }
+}
+
 /// Renames a file so that it is out of the way and can be looked at, and says so in the log. Where
 /// that cannot be, as on a read-only disk, it stays and the next call meets it again.
 pub fn set_aside(path: &Path, why: &str) {

@@ -468,6 +468,38 @@ fn gc_removes_what_is_dead_and_nothing_else() {
     assert_eq!(files(&host, RESULTS), [""; 0]);
 }
 
+/// A runtime that is killed while it attaches has kept no result, and calls DEL for nothing it does not know.
+#[test]
+fn gc_removes_what_has_no_kept_result_in_versions_without_gc_too() {
+    let host = Host::new();
+    let person = Person::on(&host);
+    let mut list = pods();
+    list["cniVersion"] = "1.0.0".into();
+    person.configure("10-pods.conflist", &list);
+    let (dead, alive) = (host.pod("dead"), host.pod("alive"));
+    let mapping = r#"{"portMappings":[{"hostPort":8080,"containerPort":80,"protocol":"tcp"}]}"#;
+    person.with("CAP_ARGS", mapping).succeeds("attach pods dead");
+    person.succeeds("attach pods alive");
+    let id = format!("cnitool-{}", id_of("/run/netns/dead"));
+    host.run(&format!("rm {RESULTS}/pods-{id}-eth0"));
+    dead.destroy();
+
+    let planned = person.succeeds("gc pods --dry-run");
+    assert!(planned.contains(&format!("would remove pods/{id}/eth0")), "{planned}");
+    assert_eq!(leased(&host, "pods").len(), 2);
+
+    let done = person.causeway("gc pods");
+    assert_eq!(done.status, Some(0), "{done}");
+    assert!(done.stderr.contains("has no GC"), "{done}");
+    assert!(done.stdout.contains("1 attachment stays"), "{done}");
+    assert_eq!(leased(&host, "pods"), ["10.88.0.3"]);
+    let records = files(&host, "/var/lib/cni/causeway/pods");
+    assert!(!records.iter().any(|name| name.contains(&id)), "{records:?}");
+    assert!(!host.run("nft list ruleset").contains(&id));
+    assert_eq!(alive.link_names(), ["lo", "eth0"]);
+    person.succeeds("check pods alive");
+}
+
 #[test]
 fn status_says_what_is_missing() {
     let host = Host::new();

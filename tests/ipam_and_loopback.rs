@@ -168,6 +168,31 @@ fn host_local_gc_and_status() {
     host.call(HOST_LOCAL, &config).run("STATUS").silence();
 }
 
+/// Another program's bridge has causeway's host-local hand out addresses; then causeway's bridge takes its
+/// place, and knows that record, too.
+#[test]
+fn host_local_asked_by_anothers_bridge() {
+    require_reference();
+    if testing_reference() {
+        return;
+    }
+    let host = Host::new();
+    let records = || host.snapshot().files("/var/lib/cni/causeway/testnet/id-").len();
+    for verb in ["DEL", "GC"] {
+        let pod = host.pod(verb);
+        let config = |version: &str| bridge(json!({"cniVersion": version}));
+        let others = pod.call(Plugin::Reference("bridge"), &config("1.0.0"));
+        others.env("CNI_PATH", &HOST_LOCAL.dir()).add();
+        assert_eq!(records(), 1, "{verb}");
+        match verb {
+            "DEL" => pod.call(BRIDGE, &config("1.0.0")).del(),
+            _ => host.call(BRIDGE, &config("1.1.0")).gc(&[]),
+        }
+        assert_eq!(records(), 0, "{verb}");
+        assert!(host.snapshot().files("/networks/testnet/10.").is_empty(), "{verb}");
+    }
+}
+
 /// Another IPAM plugin, found on CNI_PATH, is asked with the whole configuration.
 #[test]
 fn a_foreign_ipam_plugin() {

@@ -7,6 +7,7 @@ mod harness;
 use harness::call::Plugin;
 use harness::chained::{List, Side, address, dual_entry};
 use harness::killed::killed_add;
+use harness::person::Person;
 use harness::refusal::{BAD_CONFIG, CHECK_FAILED, refuse, refuse_late};
 use harness::snapshot::nothing_stays;
 use harness::{Host, Pod};
@@ -231,6 +232,49 @@ fn a_port_of_another_pod_is_refused_with_its_owner() {
         owner.del(&result);
         let free = list(&green, side, &usual(), json!({}));
         free.add();
+    }
+}
+
+/// podman asks each network of a container for all of its ports.
+#[test]
+fn a_second_interface_leaves_the_ports_to_the_first() {
+    for backend in ["nftables", "iptables"] {
+        for side in [Side::Causeway, Side::Fused] {
+            let host = Host::new();
+            let blue = host.pod("blue");
+            let first = list(&blue, side, &json!([tcp(8080)]), json!({"backend": backend}));
+            let result = first.add();
+            let before = elements(&host);
+            let entry = json!({"type": "portmap", "backend": backend,
+                               "capabilities": {"portMappings": true}});
+            let ports = json!({"portMappings": [tcp(8080), tcp(8081)]});
+            let second = List::new(&blue, side, &[dual_entry("br1", 89), entry]).map(|call| {
+                call.ifname("eth1").key("name", &json!("second")).key("runtimeConfig", &ports)
+            });
+            let other = second.add();
+            // One port of each family, each with the near and the local set.
+            let own = if backend == "nftables" { 6 } else { 0 };
+            assert_eq!(elements(&host).len(), before.len() + own, "{:#?}", elements(&host));
+            first.check(&result);
+            second.check(&other);
+            second.del(&other);
+            assert_eq!(elements(&host), before);
+            first.check(&result);
+
+            let other = second.add();
+            first.del(&result);
+            let checked = second.check_last(&other);
+            if backend == "nftables" {
+                checked.fails(CHECK_FAILED, &["lacks an entry"]);
+                Person::on(&host).succeeds("repair");
+                assert_eq!(elements(&host).len(), 2 * own);
+                second.check(&other);
+            } else {
+                checked.silence();
+            }
+            second.del(&other);
+            assert_eq!(elements(&host), [""; 0]);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::attach::Surroundings;
 use super::error::Error;
 use super::output::{self, tell};
 use crate::inventory::{Attachment, Inventory, Life, Places, State};
-use crate::libcni::Cached;
+use crate::libcni::{self, Cached};
 use crate::protocol::config::ValidAttachment;
 use crate::protocol::request::Verb;
 
@@ -20,8 +20,9 @@ Examples:
   causeway gc pods               attachments whose namespace is gone, and their leases and rules
   causeway gc pods --all         every attachment, as `cnitool gc` does
 
-Kept results of what goes are taken as the call of a DEL; then the plugins are asked to GC (from
-cniVersion 1.1.0 on) with the list of the attachments that stay. NETCONFPATH and CNI_PATH as for attach.")]
+What goes is detached by DEL, with its kept result if there is one; then the plugins are asked to GC
+(from cniVersion 1.1.0 on) with the list of the attachments that stay. NETCONFPATH and CNI_PATH as for
+attach.")]
 pub struct Gc {
     /// The network's name
     #[arg(value_name = "NETWORK")]
@@ -85,11 +86,13 @@ impl Gc {
         if list.version()? < Verb::Gc.least_version() {
             let version = &list.cni_version;
             tell(&format!(
-                "cniVersion {version} has no GC (it came with 1.1.0), so only what results are kept of goes"
+                "cniVersion {version} has no GC (it came with 1.1.0), so nothing else was looked for"
             ));
         }
         if !self.dry_run {
-            let stale: Vec<Cached> = goes.iter().filter_map(|one| one.cached.clone()).collect();
+            // A lease that names no interface is of no attachment that DEL could name.
+            let named = goes.iter().filter(|one| !one.owner.ifname.is_empty());
+            let stale: Vec<_> = named.map(|one| (detached(one), one.cached.clone())).collect();
             here.runtime.gc(&list, &stale, &valid)?;
         }
         Ok(ExitCode::SUCCESS)
@@ -101,6 +104,18 @@ impl Gc {
         let is_dead = one.life == Life::Gone || one.state == State::LeaseOnly;
         !(self.all || is_dead || self.drop.contains(&named))
     }
+}
+
+/// How plugins are called to detach it: as they were to attach it, if that is known. A runtime that was killed
+/// while it attached has kept no result.
+fn detached(one: &Attachment) -> libcni::Attachment {
+    one.cached.as_ref().map(Cached::attachment).unwrap_or_else(|| libcni::Attachment {
+        container_id: one.owner.container_id.clone(),
+        netns: one.netns.clone(),
+        ifname: one.owner.ifname.clone(),
+        args: Vec::new(),
+        capability_args: serde_json::Map::new(),
+    })
 }
 
 impl Status {

@@ -44,10 +44,11 @@ const EXCERPT: usize = 200;
 /// [`Error::Silent`], [`Error::Killed`], [`Error::Garbled`], [`Error::TooLong`] and
 /// [`Error::TooSlow`].
 pub fn run(verb: Verb, plugin: &Path, stdin: &[u8]) -> Result<Vec<u8>, Error> {
-    run_with(verb, plugin, stdin, &BTreeMap::new())
+    run_with(verb, plugin, stdin, &BTreeMap::new(), Some(limit(stdin)))
 }
 
-/// As [`run`], with variables set that this process may have otherwise, or not at all.
+/// As [`run`], with variables set that this process may have otherwise, or not at all, and with the limit
+/// that is given, if any.
 ///
 /// # Errors
 /// As [`run`].
@@ -56,17 +57,18 @@ pub fn run_with(
     plugin: &Path,
     stdin: &[u8],
     environment: &BTreeMap<String, String>,
+    limit: Option<Duration>,
 ) -> Result<Vec<u8>, Error> {
-    let limit = limit(stdin);
     let mut running = Running(start(verb, plugin, environment)?);
-    let patience = Patience { end: Instant::now() + limit, limit };
+    let patience = Patience { start: Instant::now(), limit };
     let output = talk(&mut running.0, plugin, stdin, &patience)?;
     patience.await_end(&running.0, plugin)?;
     let status = running.0.wait().map_err(|source| pipe(plugin, "wait for its end", source))?;
     if status.success() { Ok(output) } else { Err(failure(plugin, status, &output)) }
 }
 
-fn limit(stdin: &[u8]) -> Duration {
+/// How long a plugin with this configuration may take, by its key `delegateTimeout`.
+pub fn limit(stdin: &[u8]) -> Duration {
     let config: serde_json::Value = serde_json::from_slice(stdin).unwrap_or_default();
     let seconds = member(&config, DELEGATE_TIMEOUT).and_then(serde_json::Value::as_u64);
     // What is wrong with the value is told where configurations are read.
@@ -76,16 +78,18 @@ fn limit(stdin: &[u8]) -> Duration {
 
 /// Until when a plugin is waited for.
 struct Patience {
-    end: Instant,
-    limit: Duration,
+    start: Instant,
+    limit: Option<Duration>,
 }
 
 impl Patience {
     fn check(&self, plugin: &Path) -> Result<(), Error> {
-        if Instant::now() < self.end {
-            return Ok(());
+        match self.limit {
+            Some(limit) if self.start.elapsed() >= limit => {
+                Err(Error::TooSlow { plugin: name_of(plugin), seconds: limit.as_secs() })
+            }
+            _ => Ok(()),
         }
-        Err(Error::TooSlow { plugin: name_of(plugin), seconds: self.limit.as_secs() })
     }
 
     /// Waits for the end of a plugin that has closed its stdout, which it nearly always does by ending.

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -133,12 +133,7 @@ impl Store {
         self.prepare()?;
         let path = self.path(&kept.subject.id());
         let temporary = path.with_extension("new");
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
+        let mut file = state_file::make_anew(&temporary)?;
         file.write_all(&serde_json::to_vec(kept)?)?;
         fs::rename(&temporary, &path)
     }

@@ -8,7 +8,6 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -150,14 +149,7 @@ impl Journal {
         let text = serde_json::to_vec(record)
             .map_err(|error| failed("write the record")(io::Error::other(error)))?;
         let temporary = self.unfinished(&path);
-        let open = || {
-            fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&temporary)
-        };
+        let open = || state_file::make_anew(&temporary);
         let mut file = match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 state_file::make_private(&self.directory, 2)

@@ -50,6 +50,12 @@ impl Owner {
         (parts.next().is_none() && !text.contains('~')).then_some(owner)
     }
 
+    /// Whether `text` names another interface of the same container.
+    pub fn is_sibling(&self, text: &str) -> bool {
+        Self::parse(text)
+            .is_some_and(|other| other.container_id == self.container_id && other != *self)
+    }
+
     /// The host link's name: `veth` and eight hex digits, the form of the reference plugins, but
     /// following from the owner. `attempt` gives another when that one is taken.
     pub fn host_link(&self, attempt: u32) -> String {

@@ -130,7 +130,7 @@ fn attachment(
     };
     let pod = records.iter().find_map(|record| record.pod.clone());
     Attachment {
-        pod: pod.or_else(|| cached.as_ref().and_then(Cached::pod)),
+        pod: pod.or_else(|| cached.as_ref().and_then(Cached::pod)).map(printable),
         addresses: addresses(&owner, result.as_ref(), &records, &leased),
         host_link,
         netns,
@@ -277,6 +277,15 @@ fn settle(lease: &mut Lease, network: &str, attachments: &HashMap<Key, &Attachme
     } else {
         Standing::Held
     };
+}
+
+/// A pod's name as it may be printed: whoever started the container has chosen it, and could have a
+/// terminal do things.
+fn printable(name: String) -> String {
+    if !name.contains(char::is_control) {
+        return name;
+    }
+    name.replace(char::is_control, "\u{fffd}")
 }
 
 #[cfg(test)]

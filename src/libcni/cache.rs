@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -261,9 +261,7 @@ pub fn write(results: &Path, cached: &Cached) -> Result<(), Error> {
     // Under this name it may be seen by who lists all results at this moment; it is whole by then, or
     // no JSON, which is passed over.
     let new = results.join(format!("{NEW}{}", std::process::id()));
-    let mut options = fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&new);
-    let written = file
+    let written = state_file::make_anew(&new)
         .and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()))
         .and_then(|()| fs::rename(&new, &path));
     written.map_err(|source| {

@@ -200,15 +200,16 @@ impl Runtime {
         together(failures)
     }
 
-    /// Removes what belongs to none of the valid attachments: kept results by DEL, then, from version
-    /// 1.1.0 on, whatever else the plugins find by GC. Does nothing when the list says `disableGC`.
+    /// Removes what belongs to none of the valid attachments: those in `stale` by DEL, with the result that
+    /// is kept of each; then, from version 1.1.0 on, whatever else the plugins find by GC. Does nothing when
+    /// the list says `disableGC`.
     ///
     /// # Errors
     /// All that failed.
     pub fn gc(
         &self,
         list: &NetworkList,
-        stale: &[Cached],
+        stale: &[(Attachment, Option<Cached>)],
         valid: &[ValidAttachment],
     ) -> Result<(), Error> {
         if list.disable_gc {
@@ -216,8 +217,8 @@ impl Runtime {
         }
         let version = list.version().map_err(Error::Version)?;
         let mut failures = Vec::new();
-        for cached in stale.iter().filter(|cached| cached.network == list.name) {
-            failures.extend(self.del(list, &cached.attachment(), Some(cached)).err());
+        for (attachment, cached) in stale {
+            failures.extend(self.del(list, attachment, cached.as_ref()).err());
         }
         if version >= Verb::Gc.least_version() {
             let valid: Vec<Value> = valid
@@ -291,7 +292,8 @@ impl Runtime {
         let stdin = Value::Object(config).to_string();
         let environment = self.environment(attachment);
         let ran = self.program(&plugin.plugin_type).and_then(|program| {
-            let output = delegate::run_with(verb, &program, stdin.as_bytes(), &environment)?;
+            // A person who waits can interrupt it, and a plugin may itself wait for others.
+            let output = delegate::run_with(verb, &program, stdin.as_bytes(), &environment, None)?;
             if verb == Verb::Add {
                 delegate::parse_result(&program, &output)?;
             }

@@ -89,6 +89,8 @@ fn is_ours(call: &Call<'_>, record: &Record) -> bool {
     record.plugin == call.name
         || (record.plugin == SELF && call.has(Role::Interface))
         || call.steps().any(|(_, step)| step.plugin_type() == record.plugin)
+        // Asked by itself, by another program's plugin.
+        || call.source.as_ref().is_some_and(|source| source.name() == record.plugin)
 }
 
 fn remove_record(record: &Record) -> Result<(), Error> {

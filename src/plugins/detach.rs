@@ -84,7 +84,13 @@ fn remove_step(
     let released = if needs_link { release() } else { Ok(()) };
     apply::remove(&step.traces(&call.owner), node)?;
     step.remove_unrecorded(&call.owner, node)?;
-    if needs_link { Ok(released?) } else { Ok(release()?) }
+    if needs_link {
+        released?
+    } else {
+        release()?
+    }
+    // Another program's plugin may have made the interface, and asked the address source by itself.
+    source.map_or(Ok(()), |source| Ok(journal.remove(&call.owner, source.name())?))
 }
 
 fn remove_foreign(foreign: &Foreign<'_>) -> Result<(), Error> {

@@ -29,6 +29,11 @@ impl Forge {
         Self { mac: bytes_of(&pod.mac("eth0")), to: [0xff; 6] }
     }
 
+    /// Frames from no hardware address yet, to everybody.
+    pub fn of_nobody() -> Self {
+        Self { mac: [0; 6], to: [0xff; 6] }
+    }
+
     /// A frame of any protocol.
     pub fn frame(&self, name: &'static str, ethertype: u16, payload: &[u8]) -> Forged {
         let mut bytes = [&self.to[..], &self.mac, &ethertype.to_be_bytes(), payload].concat();

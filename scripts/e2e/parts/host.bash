@@ -3,17 +3,16 @@
 # $root is the repository.
 #
 # Inside, these are set: E2E_PLUGINS, the folder of plugins; E2E_CGROUPS, how the names of all cgroups must
-# begin; E2E_FACTS, if facts go to file descriptor 9, which
-# daemons are not to keep.
+# begin; E2E_FACTS, if facts go to file descriptor 9, which daemons are not to keep.
 
 # options ARGUMENT...: reads --plugins DIR and --facts FILE into E2E_PLUGINS and E2E_FACTS, and keeps what else
 # there is in `rest`. With --help, the comment at the script's beginning is printed.
 options() {
-  rest=()
+  rest=() E2E_PLUGINS='' E2E_FACTS=''
   while [ $# -gt 0 ]; do
     case $1 in
       --plugins) E2E_PLUGINS=$(cd "${2:?--plugins needs a folder}" && pwd) && shift ;;
-      --facts) E2E_FACTS=$(realpath "${2:?--facts needs a file}") && shift ;;
+      --facts) E2E_FACTS=$(realpath "${2:?--facts needs a file}") && exec 9>>"$E2E_FACTS" && shift ;;
       --help) usage && exit 0 ;;
       *) rest+=("$1") ;;
     esac
@@ -25,7 +24,7 @@ usage() { sed -n '2,/^[^#]/{/^[^#]/!s/^# \{0,1\}//p}' "$0"; }
 
 # The folder of plugins: that of --plugins, else the static binary, built now.
 plugins_built() {
-  [ -z "${E2E_PLUGINS:-}" ] || return 0
+  [ -z "$E2E_PLUGINS" ] || return 0
   step "Building the static binary"
   cd "$root"
   E2E_PLUGINS=${CARGO_TARGET_DIR:-target}/e2e
@@ -39,7 +38,6 @@ inside_private_host() {
   local limit=$1 status=0
   shift
   unshare --net --mount --pid --fork true || cannot "namespaces cannot be made"
-  [ -z "${E2E_FACTS:-}" ] || exec 9>>"$E2E_FACTS"
   E2E_CGROUPS=causeway-e2e-$$
   export E2E_PLUGINS E2E_CGROUPS E2E_FACTS
   # When the first process of a process namespace ends, the kernel ends all others in it. That it
@@ -69,7 +67,9 @@ end_host() {
   done
 }
 
-left_cgroups() { find /sys/fs/cgroup -depth -type d -name "$E2E_CGROUPS*"; }
+left_cgroups() { find /sys/fs/cgroup -depth -type d -path "*/$E2E_CGROUPS*"; }
+
+no_cgroup_left() { [ -z "$(left_cgroups)" ] || fail "cgroups are left:"$'\n'"$(left_cgroups)"; }
 
 # Inside: empty /run and /var/lib/cni; the plugins in /run/plugins, so that they can be replaced.
 private_state() {

@@ -30,7 +30,8 @@ impl Foreign {
 
     fn ask(&self, verb: Verb) -> Result<Vec<u8>, Error> {
         let stdin = self.config.to_string();
-        Ok(delegate::run_with(verb, &self.program, stdin.as_bytes(), &self.environment)?)
+        let limit = Some(delegate::limit(stdin.as_bytes()));
+        Ok(delegate::run_with(verb, &self.program, stdin.as_bytes(), &self.environment, limit)?)
     }
 }
 

@@ -28,6 +28,9 @@ pub struct Portmap {
 pub struct Facts {
     /// The ports that are others'.
     pub taken: Vec<Taken>,
+    /// Whether some lead to this container already, by another interface of it. A runtime that attaches one
+    /// container to several networks may ask each of them for the same ports.
+    pub shared: bool,
 }
 
 /// A port of the host that leads to another container.
@@ -69,7 +72,10 @@ impl Plugin for Portmap {
                 filter_table::home(family, IPTABLES)?;
             }
         }
-        Ok(Facts { taken: self.taken(owner, node)? })
+        let mut taken = self.taken(owner, node)?;
+        let all = taken.len();
+        taken.retain(|one| !owner.is_sibling(&one.owner));
+        Ok(Facts { shared: taken.len() < all, taken })
     }
 
     fn plan(

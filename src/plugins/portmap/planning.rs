@@ -57,7 +57,8 @@ pub(super) fn plan(
             if targets.is_empty() {
                 resources.clear();
             } else {
-                resources.push(PortMap { targets, owner: owner.text() }.into());
+                let shared = facts.shared;
+                resources.push(PortMap { targets, owner: owner.text(), shared }.into());
             }
         }
         Backend::Iptables { mark_bit, set_mark_chain, conditions_v4, conditions_v6 } => {

@@ -112,11 +112,22 @@ fn iptables_gets_all_mappings_in_one_resource() {
 
 #[test]
 fn a_port_taken_in_another_family_is_free() {
-    let taken =
-        |v6| Facts { taken: vec![Taken { mapping: 0, v6, owner: "net/other/eth0".into() }] };
+    let taken = |v6| {
+        let taken = vec![Taken { mapping: 0, v6, owner: "net/other/eth0".into() }];
+        Facts { taken, shared: false }
+    };
     let settings = settings(vec![mapping(None)], Masquerading::Near);
     let v4 = before(&[(1, "10.88.0.2/24")]);
     assert!(planned(&settings, &taken(true), &v4).is_ok());
     let error = planned(&settings, &taken(false), &v4).unwrap_err();
     assert!(error.to_string().contains("8080/tcp is already taken by net/other/eth0"), "{error}");
+}
+
+#[test]
+fn a_plan_says_that_another_interface_of_the_container_has_ports() {
+    let facts = Facts { taken: Vec::new(), shared: true };
+    let settings = settings(vec![mapping(None)], Masquerading::Near);
+    let plan = planned(&settings, &facts, &before(&[(1, "10.88.0.2/24")])).unwrap();
+    assert_eq!(plan[1]["targets"].as_array().unwrap().len(), 1, "{plan}");
+    assert_eq!(plan[1]["shared"], true);
 }

@@ -31,8 +31,9 @@ pub(super) fn missing(ports: &HostPorts<'_>, table: &NatTable) -> Vec<String> {
         .collect()
 }
 
-/// Fails when another attachment has one of the ports, at the same address of the host and under the
-/// same conditions.
+/// Fails when another container has one of the ports, at the same address of the host and under the same
+/// conditions. Another network of the same container may have it: the first rule counts, and when it goes
+/// the next.
 pub(super) fn refuse_taken(ports: &HostPorts<'_>, table: &NatTable) -> Result<(), Error> {
     let own = ports.chain();
     let conditions = conditions(ports.conditions.iter().map(String::as_str));
@@ -42,6 +43,7 @@ pub(super) fn refuse_taken(ports: &HostPorts<'_>, table: &NatTable) -> Result<()
         .filter(|(_, chain)| chain.starts_with(OWN) && **chain != own)
         .filter(|(rule, _)| conditions_of(rule) == conditions)
         .map(|(rule, chain)| (chain, owner(rule)))
+        .filter(|(_, owner)| !is_of_container(owner, &ports.owner.container_id))
         .collect();
     let wanted: HashMap<_, &Mapping> = ports
         .mappings
@@ -82,6 +84,11 @@ fn owner(rule: &SavedRule) -> String {
         Some(format!("{network}/{}", rest.strip_suffix('"')?))
     };
     parts().or(comment.map(str::to_owned)).unwrap_or_else(|| "an unknown owner".to_owned())
+}
+
+/// Whether [`owner`] told of that container.
+fn is_of_container(owner: &str, container_id: &str) -> bool {
+    owner.split_once('/').is_some_and(|(_, id)| id == container_id)
 }
 
 /// What a jump demands besides protocol and ports.

@@ -1,9 +1,9 @@
 //! The file in which the reference plugin tuning keeps what an interface was like. It is kept in
 //! its form, so that either program can do the DEL of what the other has attached.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -71,9 +71,7 @@ impl Backup {
         let directory = self.path.parent().unwrap_or(Path::new("/"));
         let temporary = self.temporary();
         let write = || {
-            let mut options = OpenOptions::new();
-            let mut file =
-                options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+            let mut file = state_file::make_anew(&temporary)?;
             file.write_all(&text)?;
             fs::rename(&temporary, &self.path)
         };
