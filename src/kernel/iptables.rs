@@ -120,7 +120,7 @@ fn run(
         // The program says itself what is wrong if it stops reading.
         let _ = stdin.write_all(input.as_bytes());
     }
-    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+    let output = program::output(child).map_err(|error| failed(error.to_string()))?;
     if output.status.success() {
         return Ok(output);
     }

@@ -1,8 +1,10 @@
 //! Programs of the system that are run: iptables' and `ip`. Plugins are another matter (`delegate`).
 
 use std::ffi::OsStr;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Output};
+use std::thread;
 
 /// Where programs are looked for when the caller has no PATH.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -20,6 +22,35 @@ pub fn run(program: impl AsRef<OsStr>) -> Command {
     let kept = |name: &OsStr| name.as_encoded_bytes().starts_with(KEPT.as_bytes());
     command.envs(std::env::vars_os().filter(|(name, _)| kept(name)));
     command
+}
+
+/// What a program that was started has said by its end, and how it ended. `Child::wait_with_output` does the
+/// same, but panics where a pipe cannot be read.
+///
+/// # Errors
+/// The kernel's. The program has ended then as well.
+pub fn output(mut child: Child) -> io::Result<Output> {
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    // Side by side: whichever is not read may fill its pipe.
+    let (stdout, stderr) = thread::scope(|scope| {
+        let said = thread::Builder::new().spawn_scoped(scope, || whole(stderr));
+        let stdout = whole(stdout);
+        let stderr = said.and_then(|said| {
+            said.join()
+                .unwrap_or_else(|_| Err(io::Error::other("the thread that reads has failed")))
+        });
+        (stdout, stderr)
+    });
+    let status = child.wait()?;
+    Ok(Output { status, stdout: stdout?, stderr: stderr? })
+}
+
+fn whole(pipe: Option<impl Read>) -> io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    if let Some(mut pipe) = pipe {
+        pipe.read_to_end(&mut all)?;
+    }
+    Ok(all)
 }
 
 /// Where a program is, or its name if it is nowhere. A process with a PATH of its own and a program

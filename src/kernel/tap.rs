@@ -118,7 +118,7 @@ pub fn make_labelled(tap: &Tap<'_>, label: &str) -> Result<(), Error> {
     }
     ip.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let failed = |problem: String| Error::Program { program: "ip".into(), problem };
-    let said = selinux::under_label(label, || ip.output())?;
+    let said = selinux::under_label(label, || ip.spawn().and_then(program::output))?;
     let said = said.map_err(|error| match error.kind() {
         ErrorKind::NotFound if !Path::new("/sbin/ip").exists() => Error::NoProgram {
             program: "ip".into(),

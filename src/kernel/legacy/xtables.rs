@@ -128,7 +128,7 @@ impl Xtables {
                     // The program says itself what is wrong if it stops reading.
                     let _ = stdin.write_all(input.as_bytes());
                 }
-                return child.wait_with_output().map(Some).map_err(failed);
+                return program::output(child).map(Some).map_err(failed);
             }
         }
         log::warn!(
