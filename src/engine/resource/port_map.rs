@@ -15,6 +15,10 @@ pub struct PortMap {
     pub targets: Vec<Target>,
     /// The elements' comment.
     pub owner: String,
+    /// Whether another interface of the container had some of the ports before; they stay with it. When it
+    /// has gone, repair gives them to this one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
 }
 
 impl PortMap {
@@ -28,18 +32,15 @@ impl PortMap {
     }
 }
 
-/// The target without the ports that another interface of the container has: CHECK does not know whether ADD
-/// was given them.
+/// The target without the ports that another interface of the container has.
 fn without_held(target: &Target, owner: &Owner, node: &mut Node<'_>) -> Result<Target, Error> {
     let v6 = target.pod.is_ipv6();
     let holders = portmap::holders(node.nft()?, v6, &target.mappings, &target.conditions);
-    let mut rest = target.clone();
-    for (place, holder) in holders.map_err(kernel::Error::from)?.into_iter().rev() {
-        if owner.is_sibling(&holder) {
-            rest.mappings.remove(place);
-        }
-    }
-    Ok(rest)
+    let mut held = holders.map_err(kernel::Error::from)?;
+    held.retain(|(_, holder)| owner.is_sibling(holder));
+    let all = target.mappings.iter().enumerate();
+    let rest = all.filter(|(place, _)| !held.iter().any(|(other, _)| other == place));
+    Ok(Target { mappings: rest.map(|(_, mapping)| mapping.clone()).collect(), ..target.clone() })
 }
 
 impl Kind for PortMap {
@@ -53,8 +54,15 @@ impl Kind for PortMap {
     }
 
     fn create(&self, node: &mut Node<'_>) -> Result<Made, Error> {
+        let owner = Owner::parse(&self.owner).filter(|_| self.shared);
         for target in &self.targets {
-            portmap::add(&mut node.rules, target, &self.owner);
+            match &owner {
+                None => portmap::add(&mut node.rules, target, &self.owner),
+                Some(owner) => {
+                    let rest = without_held(target, owner, node)?;
+                    portmap::add(&mut node.rules, &rest, &self.owner);
+                }
+            }
         }
         self.forget_connections(node);
         Ok(Made::Now)

@@ -28,12 +28,12 @@ pub struct Portmap {
 pub struct Facts {
     /// The ports that are others'.
     pub taken: Vec<Taken>,
-    /// The ports that lead to this container already, by another interface of it. A runtime that attaches
-    /// one container to several networks may ask each of them for the same ports.
-    pub held: Vec<Taken>,
+    /// Whether some lead to this container already, by another interface of it. A runtime that attaches one
+    /// container to several networks may ask each of them for the same ports.
+    pub shared: bool,
 }
 
-/// A port of the host that somebody else has.
+/// A port of the host that leads to another container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
     /// The mapping's place in the list.
@@ -72,9 +72,10 @@ impl Plugin for Portmap {
                 filter_table::home(family, IPTABLES)?;
             }
         }
-        let (held, taken) =
-            self.taken(owner, node)?.into_iter().partition(|one| owner.is_sibling(&one.owner));
-        Ok(Facts { taken, held })
+        let mut taken = self.taken(owner, node)?;
+        let all = taken.len();
+        taken.retain(|one| !owner.is_sibling(&one.owner));
+        Ok(Facts { shared: taken.len() < all, taken })
     }
 
     fn plan(

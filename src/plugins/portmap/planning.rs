@@ -43,11 +43,7 @@ pub(super) fn plan(
         resources.push(LocalRouting { to: pod.ip() }.into());
     }
     let of = |pod: &IpNetwork| -> Vec<Mapping> {
-        let is_held =
-            |place| facts.held.iter().any(|one| one.mapping == place && one.v6 == pod.is_ipv6());
-        let all = settings.mappings.iter().enumerate();
-        let own = all.filter(|(place, one)| one.concerns(pod.ip()) && !is_held(*place));
-        own.map(|(_, mapping)| mapping.clone()).collect()
+        settings.mappings.iter().filter(|one| one.concerns(pod.ip())).cloned().collect()
     };
     match &settings.backend {
         Backend::Nftables { conditions_v4, conditions_v6 } => {
@@ -59,12 +55,10 @@ pub(super) fn plan(
             });
             let targets: Vec<_> = targets.filter(|target| !target.mappings.is_empty()).collect();
             if targets.is_empty() {
-                // With ports that are held, CHECK looks for the same as without.
-                if facts.held.is_empty() {
-                    resources.clear();
-                }
+                resources.clear();
             } else {
-                resources.push(PortMap { targets, owner: owner.text() }.into());
+                let shared = facts.shared;
+                resources.push(PortMap { targets, owner: owner.text(), shared }.into());
             }
         }
         Backend::Iptables { mark_bit, set_mark_chain, conditions_v4, conditions_v6 } => {

@@ -114,7 +114,7 @@ fn iptables_gets_all_mappings_in_one_resource() {
 fn a_port_taken_in_another_family_is_free() {
     let taken = |v6| {
         let taken = vec![Taken { mapping: 0, v6, owner: "net/other/eth0".into() }];
-        Facts { taken, held: Vec::new() }
+        Facts { taken, shared: false }
     };
     let settings = settings(vec![mapping(None)], Masquerading::Near);
     let v4 = before(&[(1, "10.88.0.2/24")]);
@@ -124,13 +124,10 @@ fn a_port_taken_in_another_family_is_free() {
 }
 
 #[test]
-fn a_port_that_another_interface_of_the_container_has_stays_there() {
-    let held = vec![Taken { mapping: 0, v6: false, owner: "other/id/eth0".into() }];
-    let facts = Facts { taken: Vec::new(), held };
+fn a_plan_says_that_another_interface_of_the_container_has_ports() {
+    let facts = Facts { taken: Vec::new(), shared: true };
     let settings = settings(vec![mapping(None)], Masquerading::Near);
-    let before = before(&[(1, "10.88.0.2/24"), (1, "fd00:88::2/64")]);
-    let plan = planned(&settings, &facts, &before).unwrap();
-    let targets = &plan[1]["targets"];
-    assert_eq!(targets.as_array().unwrap().len(), 1, "{plan}");
-    assert_eq!(targets[0]["pod"], "fd00:88::2/64");
+    let plan = planned(&settings, &facts, &before(&[(1, "10.88.0.2/24")])).unwrap();
+    assert_eq!(plan[1]["targets"].as_array().unwrap().len(), 1, "{plan}");
+    assert_eq!(plan[1]["shared"], true);
 }
