@@ -201,8 +201,8 @@ fn mend_pair(ends: &Ends<'_>, node: &mut Node<'_>) -> Result<(), Error> {
             link::queue_master(&mut node.host, outside.index, &outside.name, master)?;
             node.host.flush()?;
         }
-        let (hairpin, isolated) = (ends.hairpin, ends.isolated);
-        link::queue_port_settings(&mut node.host, &outside.name, ends.owner, hairpin, isolated)?;
+        link::queue_owner(&mut node.host, &outside.name, ends.owner)?;
+        link::queue_port_flags(&mut node.host, &outside.name, ends.hairpin, ends.isolated)?;
     }
     if !outside.up {
         link::queue_up(&mut node.host, &outside.name)?;

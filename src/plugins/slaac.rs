@@ -105,6 +105,11 @@ pub(super) fn arrange(
         plan.resources.len().saturating_sub(1)
     });
     plan.resources.insert(place, settings(link).into());
+    // Routers are asked when the interface comes up, and the kernel asks them again only after seconds.
+    let joins = |one: &Resource| matches!(one, Resource::BridgePort(_) | Resource::PortVlan(_));
+    let after = plan.resources.split_off(place);
+    let (first, then): (Vec<_>, Vec<_>) = after.into_iter().partition(joins);
+    plan.resources.extend(first.into_iter().chain(then));
     let mut wanted =
         slaac::Slaac { link: link.clone(), seconds, addresses: Vec::new(), routers: Vec::new() };
     if let Some(result) = previous.filter(|_| request.verb == Verb::Check) {

@@ -6,6 +6,7 @@ pub mod address_guard;
 pub mod announcement;
 pub mod bridge;
 pub mod bridge_policy;
+pub mod bridge_port;
 pub mod container_link;
 pub mod firewall;
 pub mod firewalld_source;
@@ -155,6 +156,8 @@ resources! {
     ContainerLink(container_link::ContainerLink),
     /// The loopback interface, up.
     Loopback(loopback::Loopback),
+    /// The host end of a pair as a port of a bridge.
+    BridgePort(bridge_port::BridgePort),
     /// VLANs of a bridge port.
     PortVlan(port_vlan::PortVlan),
     /// A VLAN's own interface on a bridge, shared.

@@ -85,7 +85,7 @@ impl Kind for Netkit {
         netkit::add(&mut node.host, &near, &far, self.mtu, &self.manner)?;
         // In a batch of its own: with a name that is somebody else's, the first request fails and
         // this one must not reach their link.
-        link::queue_port_settings(&mut node.host, &self.host, &self.owner, false, false)?;
+        link::queue_owner(&mut node.host, &self.host, &self.owner)?;
         // Without IPv6 there is no such setting.
         let _ = sysctl::write(&format!("net/ipv6/conf/{}/accept_ra", self.host), "0");
         node.forget(&self.host);

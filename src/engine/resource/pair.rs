@@ -23,8 +23,8 @@ pub(super) struct Pair<'a> {
 }
 
 impl Pair<'_> {
-    /// The host end, if it is there and ours. The alias is set right after the pair is made, so
-    /// one without any, under a name that follows from the owner, was left by a kill in between.
+    /// The host end, if it is there and ours. The alias is set after the pair is made, so one without
+    /// any, under a name that follows from the owner, was left by a kill in between.
     fn own(&self, node: &mut Node<'_>) -> Result<Option<Link>, Error> {
         let found = node.look_at(self.host)?;
         Ok(found.filter(|link| {

@@ -29,6 +29,10 @@ pub struct Veth {
     /// The bridge that gets the host end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bridge: Option<String>,
+    /// The host end becomes a port of the bridge later, by a
+    /// [`BridgePort`](super::bridge_port::BridgePort), which also writes the owner on it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joins_later: bool,
     /// The bridge sends a container's frames back to it.
     #[serde(default)]
     pub hairpin: bool,
@@ -65,9 +69,8 @@ impl Kind for Veth {
             text.push_str(&format!(", MTU {mtu}"));
         }
         text.push(')');
-        if let Some(bridge) = &self.bridge {
-            text.push_str(&format!(", {} a port of {bridge}", self.host));
-        }
+        let Some(bridge) = self.bridge.as_ref().filter(|_| !self.joins_later) else { return text };
+        text.push_str(&format!(", {} a port of {bridge}", self.host));
         if self.hairpin {
             text.push_str(", hairpin");
         }
@@ -78,7 +81,8 @@ impl Kind for Veth {
     }
 
     fn create(&self, node: &mut Node<'_>) -> Result<Made, Error> {
-        let master = match &self.bridge {
+        let bridge = self.bridge.as_ref().filter(|_| !self.joins_later);
+        let master = match bridge {
             Some(bridge) => Some(node.link(Side::Host, bridge)?.index),
             None => None,
         };
@@ -92,18 +96,17 @@ impl Kind for Veth {
         link::add_veth(&mut node.host, &near, &far, self.mtu, master)?;
         // In a batch of its own: with a name that is somebody else's, the first request fails and
         // this one must not reach their link.
-        link::queue_port_settings(
-            &mut node.host,
-            &self.host,
-            &self.owner,
-            self.hairpin,
-            self.isolated,
-        )?;
+        if !self.joins_later {
+            link::queue_owner(&mut node.host, &self.host, &self.owner)?;
+        }
+        if master.is_some() {
+            link::queue_port_flags(&mut node.host, &self.host, self.hairpin, self.isolated)?;
+        }
         // Without IPv6 there is no such setting.
         let _ = sysctl::write(&format!("net/ipv6/conf/{}/accept_ra", self.host), "0");
         node.forget(&self.host);
         // A bridge takes the lowest of its ports' hardware addresses unless it was given one.
-        if let Some(bridge) = &self.bridge {
+        if let Some(bridge) = bridge {
             node.forget(bridge);
         }
         Ok(Made::Now)

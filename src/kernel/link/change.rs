@@ -114,18 +114,41 @@ pub fn add_veth(
     }
 }
 
-/// Queues what a bridge port gets after it was made: the owner as alias, and its port flags.
+/// Queues writing the owner on the host end of a pair that was just made, as its alias.
 ///
 /// # Errors
 /// As [`RouteSocket::queue`].
-pub fn queue_port_settings(
+pub fn queue_owner(socket: &mut RouteSocket, name: &str, owner: &str) -> Result<(), Error> {
+    let message = LinkUnspec::new_with_name(name).alias(owner).build();
+    socket.queue(RouteNetlinkMessage::SetLink(message), 0, format!("set the alias of {name}"))
+}
+
+/// Queues making the host end of a pair a port of a bridge, given by its index and its name, and writing the
+/// owner on it as its alias. In one request, since each has the kernel tell every listener.
+///
+/// # Errors
+/// As [`RouteSocket::queue`].
+pub fn queue_join(
     socket: &mut RouteSocket,
     name: &str,
-    alias: &str,
+    (bridge, of): (u32, &str),
+    owner: &str,
+) -> Result<(), Error> {
+    let message = LinkUnspec::new_with_name(name).alias(owner).controller(bridge).build();
+    let doing = format!("make {name} a port of {of}");
+    socket.queue(RouteNetlinkMessage::SetLink(message), 0, doing)
+}
+
+/// Queues the flags of a bridge port that are to be set, if there are any.
+///
+/// # Errors
+/// As [`RouteSocket::queue`].
+pub fn queue_port_flags(
+    socket: &mut RouteSocket,
+    name: &str,
     hairpin: bool,
     isolated: bool,
 ) -> Result<(), Error> {
-    let mut message = LinkUnspec::new_with_name(name).alias(alias);
     let mut port = Vec::new();
     if hairpin {
         port.push(InfoBridgePort::HairpinMode(true));
@@ -133,12 +156,13 @@ pub fn queue_port_settings(
     if isolated {
         port.push(InfoBridgePort::Isolated(true));
     }
-    if !port.is_empty() {
-        message = message
-            .set_port_kind(InfoPortKind::Bridge)
-            .set_port_data(InfoPortData::BridgePort(port));
+    if port.is_empty() {
+        return Ok(());
     }
-    let doing = format!("set alias and bridge port flags of {name}");
+    let message = LinkUnspec::new_with_name(name)
+        .set_port_kind(InfoPortKind::Bridge)
+        .set_port_data(InfoPortData::BridgePort(port));
+    let doing = format!("set the bridge port flags of {name}");
     socket.queue(RouteNetlinkMessage::NewLink(message.build()), 0, doing)
 }
 

@@ -73,6 +73,7 @@ impl Plugin for Bridge {
                 mac: String::new(),
                 mtu: None,
                 bridge: None,
+                joins_later: false,
                 hairpin: false,
                 isolated: false,
                 leave_down: false,

@@ -7,6 +7,7 @@ use super::settings::Settings;
 use crate::engine::resource::{
     announcement::Announcement,
     bridge::Bridge,
+    bridge_port::BridgePort,
     forwarding::Forwarding,
     gateway::{self, Gateway},
     guard::Guard,
@@ -69,7 +70,11 @@ pub(super) fn plan(
         );
     }
     resources.extend(host_resources(settings, owner, facts, &ips)?);
-    resources.extend(link_resources(settings, request, owner, facts, &end));
+    let joins_later = !settings.enable_dad;
+    resources.push(veth(settings, request, owner, facts, &end, joins_later));
+    if !joins_later {
+        resources.extend(port_vlan(settings, facts));
+    }
     let inside = Inside {
         link: &request.ifname,
         ips: &ips,
@@ -84,6 +89,19 @@ pub(super) fn plan(
         && let Some(lease) = lease.filter(|_| !ips.is_empty())
     {
         resources.push(pair::address_guard(&facts.host_link, true, mac, lease, owner));
+    }
+    if joins_later {
+        resources.push(
+            BridgePort {
+                port: facts.host_link.clone(),
+                bridge: settings.bridge.clone(),
+                hairpin: settings.hairpin,
+                isolated: settings.port_isolation,
+                owner: owner.text(),
+            }
+            .into(),
+        );
+        resources.extend(port_vlan(settings, facts));
     }
     if !settings.disable_container_interface {
         resources.push(Readiness { port: facts.host_link.clone() }.into());
@@ -137,41 +155,44 @@ fn gateway_address(ip: &IpConfig) -> Option<IpNetwork> {
     IpNetwork::new(ip.gateway?, ip.address.prefix()).ok()
 }
 
-fn link_resources(
+/// The pair. Duplicate address detection asks the bridge's other ports, for which the host end must be a port
+/// before; otherwise it becomes one when all else is there.
+fn veth(
     settings: &Settings,
     request: &Request,
     owner: &Owner,
     facts: &Facts,
     end: &PodEnd,
-) -> Vec<Resource> {
-    let mut resources: Vec<Resource> = vec![
-        Veth {
-            host: facts.host_link.clone(),
-            pod: request.ifname.clone(),
-            mac: end.mac.clone(),
-            mtu: end.mtu,
-            bridge: Some(settings.bridge.clone()),
-            hairpin: settings.hairpin,
-            isolated: settings.port_isolation,
-            leave_down: settings.disable_container_interface,
-            owner: owner.text(),
-        }
-        .into(),
-    ];
-    if settings.filters_vlans() {
-        resources.push(
-            PortVlan {
-                port: facts.host_link.clone(),
-                bridge: settings.bridge.clone(),
-                // A trunk without a VLAN of its own has VLAN 1 for untagged frames.
-                native: settings.vlan.or(Some(1)),
-                tagged: settings.trunk.clone(),
-                keep_default: settings.preserve_default_vlan,
-            }
-            .into(),
-        );
+    joins_later: bool,
+) -> Resource {
+    Veth {
+        host: facts.host_link.clone(),
+        pod: request.ifname.clone(),
+        mac: end.mac.clone(),
+        mtu: end.mtu,
+        bridge: Some(settings.bridge.clone()),
+        joins_later,
+        hairpin: settings.hairpin,
+        isolated: settings.port_isolation,
+        leave_down: settings.disable_container_interface,
+        owner: owner.text(),
     }
-    resources
+    .into()
+}
+
+/// The VLANs of a port whose bridge tells them apart.
+fn port_vlan(settings: &Settings, facts: &Facts) -> Option<Resource> {
+    settings.filters_vlans().then(|| {
+        PortVlan {
+            port: facts.host_link.clone(),
+            bridge: settings.bridge.clone(),
+            // A trunk without a VLAN of its own has VLAN 1 for untagged frames.
+            native: settings.vlan.or(Some(1)),
+            tagged: settings.trunk.clone(),
+            keep_default: settings.preserve_default_vlan,
+        }
+        .into()
+    })
 }
 
 /// The bridge and, before it gets a port, the gateways' addresses: from then on it keeps the

@@ -96,6 +96,7 @@ impl<const NETKIT: bool> Plugin for PointToPoint<NETKIT> {
                 mac: String::new(),
                 mtu: None,
                 bridge: None,
+                joins_later: false,
                 hairpin: false,
                 isolated: false,
                 leave_down: false,

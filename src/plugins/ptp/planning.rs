@@ -169,6 +169,7 @@ fn pair(
             mac,
             mtu: end.mtu,
             bridge: None,
+            joins_later: false,
             hairpin: false,
             isolated: false,
             leave_down: false,

@@ -83,6 +83,7 @@ fn what_is_made_in_the_same_call_is_taken() {
         mac: String::new(),
         mtu: None,
         bridge: Some("br0".into()),
+        joins_later: false,
         hairpin: false,
         isolated: false,
         leave_down: false,
