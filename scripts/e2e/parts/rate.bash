@@ -5,10 +5,10 @@ count() { in_pod "$1" cat /proc/net/dev | awk -v column=$([ "$2" = rx ] && echo 
 
 # speed NAME DIRECTION SECONDS: megabits a second.
 speed() {
-  local begin=${EPOCHREALTIME/./} first
+  local begin=${EPOCHREALTIME/[.,]/} first
   first=$(count "$1" "$2")
   sleep "$3"
-  echo $((($(count "$1" "$2") - first) * 8 / (${EPOCHREALTIME/./} - begin)))
+  echo $((($(count "$1" "$2") - first) * 8 / (${EPOCHREALTIME/[.,]/} - begin)))
 }
 
 # rate NAME DIRECTION ASKED: megabits a second, once the burst is used up. The runtime asks for a burst of 2^32
