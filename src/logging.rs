@@ -27,6 +27,10 @@ pub const FILE_VARIABLE: &str = "CAUSEWAY_LOG_FILE";
 /// `text` or `json`.
 pub const FORMAT_VARIABLE: &str = "CAUSEWAY_LOG_FORMAT";
 
+/// Set by whoever tells people of the error that this process answers with: it is not on stderr as well
+/// then.
+pub const TOLD_VARIABLE: &str = "CAUSEWAY_ERROR_TOLD";
+
 static FILE: OnceLock<File> = OnceLock::new();
 static IS_JSON: AtomicBool = AtomicBool::new(false);
 
@@ -39,7 +43,7 @@ impl Log for Lines {
     }
 
     fn log(&self, record: &Record<'_>) {
-        write(record.level(), *record.args(), Map::new());
+        write(record.level(), *record.args(), Map::new(), true);
     }
 
     fn flush(&self) {}
@@ -138,11 +142,12 @@ pub fn call_ended(request: Option<&Request>, took: Duration, done: &Result<(), C
             field("details", error.details.as_str().into());
         }
     }
-    write(level, format_args!("{text}"), fields);
+    let is_told = done.is_err() && std::env::var_os(TOLD_VARIABLE).is_some();
+    write(level, format_args!("{text}"), fields, !is_told);
 }
 
-/// Writes one line. A log that cannot be written must not fail the call.
-fn write(level: Level, message: fmt::Arguments<'_>, fields: Map<String, Value>) {
+/// Writes one line, to stderr only if `aloud`. A log that cannot be written must not fail the call.
+fn write(level: Level, message: fmt::Arguments<'_>, fields: Map<String, Value>, aloud: bool) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let level = level.as_str().to_ascii_lowercase();
     let line = if IS_JSON.load(Ordering::Relaxed) {
@@ -161,7 +166,9 @@ fn write(level: Level, message: fmt::Arguments<'_>, fields: Map<String, Value>) 
     if let Some(mut file) = FILE.get() {
         let _ = file.write_all(line.as_bytes());
     }
-    let _ = io::stderr().write_all(line.as_bytes());
+    if aloud {
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
 }
 
 /// A time since 1970 as RFC 3339 has it, in UTC, to the millisecond.

@@ -512,3 +512,19 @@ fn status_says_what_is_missing() {
     person.succeeds("attach pods blue");
     person.fails("status pods", &["plugin 1, bridge", "no address is free", "50"]);
 }
+
+/// A plugin's error is told once; a log file has it all the same.
+#[test]
+fn an_error_is_told_once() {
+    let host = Host::new();
+    let person = Person::on(&host);
+    let mut list = pods();
+    list["plugins"][0]["mtu"] = 66_000_000.into();
+    list["plugins"][0]["logFile"] = "/run/causeway.log".into();
+    person.configure("10.conflist", &list);
+    host.run("ip netns add blue");
+    let said = person.causeway("attach pods blue");
+    assert_eq!(said.status, Some(1), "{said}");
+    assert_eq!(said.stderr.matches("66000000").count(), 1, "{said}");
+    assert!(host.read("/run/causeway.log").contains("66000000"));
+}

@@ -374,3 +374,38 @@ fn an_address_of_two_networks_needs_the_network() {
     let text = person.succeeds("leases other");
     assert!(text.contains("no configuration has it"), "{text}");
 }
+
+/// What was misspelt is not what nobody is attached to.
+#[test]
+fn what_is_not_there_is_said_to_be_so() {
+    let host = Host::new();
+    let person = person_on(&host);
+    person.succeeds("list --network pods");
+    person.succeeds("graph --network pods --format dot");
+    for command in ["list --network prods", "graph --network prods --format dot"] {
+        person.fails(command, &["\"prods\"", "pods"]);
+    }
+    person.fails("repair nobody", &["\"nobody\"", "causeway list"]);
+}
+
+/// What doctor says of the kernel is what the kernel says itself.
+#[test]
+fn doctor_tells_what_the_kernel_lacks() {
+    use causeway::kernel::features::{Feature, State, look_for};
+    let host = Host::new();
+    let person = Person::on(&host);
+    for (file, kind) in [("10", "vlan"), ("20", "dummy"), ("30", "bridge")] {
+        let plugin = json!({"type": kind, "master": "lo", "vlanId": 7,
+            "ipam": {"type": "host-local", "subnet": format!("10.{file}.0.0/24")}});
+        person.configure(
+            &format!("{file}.conflist"),
+            &json!({"cniVersion": "1.0.0", "name": kind, "plugins": [plugin]}),
+        );
+    }
+    let said = person.causeway("doctor").stdout;
+    for feature in [Feature::Vlan, Feature::Dummy, Feature::Bridge, Feature::Veth] {
+        let [(_, state)] = &host.inside(|| look_for(&[feature]))[..] else { panic!("no answer") };
+        let is_told = said.contains(&format!("the kernel has no {feature} ("));
+        assert_eq!(is_told, *state == State::Lacking, "{feature}: {state:?}: {said}");
+    }
+}

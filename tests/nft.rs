@@ -249,11 +249,11 @@ fn check_tells_what_is_missing() {
         run("nft add rule inet causeway_masquerade postrouting-ipv4-16 ip saddr @pods-ipv4-16 \
              ip daddr != 224.0.0.0/4 \
              ip saddr . ip daddr \\& 255.255.128.0 != @inside-ipv4-16 masquerade");
-        assert_eq!(missing(&mut socket), [rules]);
+        assert_eq!(missing(&mut socket), [&*rules]);
         run("nft delete chain inet causeway_masquerade postrouting-ipv4-16; \
              nft add chain inet causeway_masquerade postrouting-ipv4-16");
         let hook = format!("{chain} is not hooked where it should be");
-        assert_eq!(missing(&mut socket), [hook]);
+        assert_eq!(missing(&mut socket), [&*hook]);
 
         commit(&mut socket, |change| macspoof::add(change, "veth0", MAC, "o"));
         run("nft delete element bridge causeway_macspoof guarded { veth0 }");

@@ -72,6 +72,9 @@ pub enum Error {
     /// The kernel cannot be spoken to.
     #[error(transparent)]
     Engine(#[from] crate::engine::Error),
+    /// Nothing is known of a container.
+    #[error("no attachment is of a container {0:?}; `causeway list` shows all")]
+    Unknown(String),
     /// The output could not be written.
     #[error("cannot write to stdout: {0}")]
     Stdout(#[source] io::Error),

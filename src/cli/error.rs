@@ -41,8 +41,16 @@ pub enum Error {
         problem: String,
     },
     /// `pid:` is not followed by a number.
-    #[error("{0:?} names no process; write pid: and the process's number, such as pid:1234")]
-    Pid(String),
+    #[error(transparent)]
+    Process(#[from] super::netns::NoProcess),
+    /// No network of this node is called so.
+    #[error("no network of this node is called {name:?}; {}", networks(known))]
+    NoSuchNetwork {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
     /// `new` where only what is there can be meant.
     #[error("a namespace that is new has no attachments; give its name, which attach has said")]
     New,
@@ -147,4 +155,8 @@ pub enum Error {
     /// Stdout.
     #[error("cannot write to stdout: {0}")]
     Stdout(#[from] io::Error),
+}
+
+fn networks(known: &[String]) -> String {
+    if known.is_empty() { "there are none".into() } else { format!("it has {}", known.join(", ")) }
 }

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::attach::conf_dir;
 use super::error::Error;
+use super::known_networks;
 use super::output::{self, tell};
 use crate::graph::{self, Detail, Picture};
 use crate::inventory::{Inventory, Places};
@@ -62,6 +63,7 @@ impl Graph {
             return Err(Error::PictureOnTerminal);
         }
         let inventory = Inventory::of_node(&Places::of_node(Some(&conf_dir()?))?)?;
+        known_networks::require(self.network.as_deref(), &inventory)?;
         let facts = graph::read(&inventory)?;
         for problem in &facts.problems {
             tell(problem);

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::attach::conf_dir;
 use super::error::Error;
+use super::known_networks;
 use super::output::{self, BAD, Format, GOOD, WARNING, styled, tell};
 use crate::inventory::{Attachment, Inventory, Life, Places, State};
 
@@ -50,6 +51,10 @@ impl List {
             tell(problem);
         }
         let wanted = self.network.as_deref();
+        // To a program an empty list is an answer.
+        if self.output == Format::Text {
+            known_networks::require(wanted, &inventory)?;
+        }
         let is_wanted = |one: &&Attachment| wanted.is_none_or(|name| one.owner.network == name);
         let attachments: Vec<_> = inventory.attachments.iter().filter(is_wanted).collect();
         match self.output {

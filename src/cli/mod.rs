@@ -8,6 +8,7 @@ pub mod explain;
 pub mod fuse;
 pub mod graph;
 pub mod install;
+mod known_networks;
 pub mod leases;
 pub mod lint;
 pub mod list;

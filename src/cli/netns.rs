@@ -78,6 +78,21 @@ enum Output {
     Json,
 }
 
+/// `pid:` that is not followed by a number.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names no process; write pid: and the process's number, such as pid:1234")]
+pub struct NoProcess(String);
+
+/// The path to a process's namespace, for a target of the form `pid:N`; `None` for another.
+///
+/// # Errors
+/// [`NoProcess`].
+pub(super) fn of_process(target: &str) -> Result<Option<PathBuf>, NoProcess> {
+    let Some(number) = target.strip_prefix("pid:") else { return Ok(None) };
+    let number: u32 = number.parse().map_err(|_| NoProcess(target.to_owned()))?;
+    Ok(Some(format!("/proc/{number}/ns/net").into()))
+}
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -85,8 +100,8 @@ pub enum Error {
     #[error("{}", lines(.0))]
     Namespaces(Vec<netns::Error>),
     /// `pid:` is not followed by a number.
-    #[error("{0:?} names no process; write pid: and the process's number, such as pid:1234")]
-    Pid(String),
+    #[error(transparent)]
+    Process(#[from] NoProcess),
     /// The mounts of the command to run could not be set up.
     #[error("cannot {doing} for the command: {source}{}", hint(source.kind() == io::ErrorKind::PermissionDenied))]
     Mounts {

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::doctor::{Error, Where, deeds_json, done};
 use super::output::{self, Format};
-use crate::diagnosis::{self, Fix, mending};
+use crate::diagnosis::{self, Fix, Places, mending};
+use crate::inventory::Inventory;
 
 /// Put back what attachments lack: rules, links, addresses and routes that were removed under them
 ///
@@ -42,6 +43,7 @@ impl Repair {
     /// When the node cannot be looked at.
     pub fn run(self) -> Result<ExitCode, Error> {
         let places = self.where_.places()?;
+        require_containers(&self.ids, &places)?;
         let deeds = if self.leftovers {
             let mut findings = diagnosis::diagnose(&diagnosis::read(&places)?);
             findings.retain(|finding| matches!(finding.fix, Some(Fix::Remove(_))));
@@ -60,5 +62,17 @@ impl Repair {
         output::print(&text).map_err(Error::Stdout)?;
         let all_done = deeds.iter().all(|deed| deed.failure.is_none());
         Ok(if all_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// Makes sure that there is an attachment of each container that was named.
+fn require_containers(ids: &[String], places: &Places) -> Result<(), Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let inventory = Inventory::of_node(&places.inventory)?;
+    match ids.iter().find(|id| inventory.of_container(id).is_empty()) {
+        Some(id) => Err(Error::Unknown(id.clone())),
+        None => Ok(()),
     }
 }

@@ -95,9 +95,19 @@ pub struct Kernel {
     pub release: String,
     /// Whether it has nf_tables.
     pub nf_tables: bool,
-    /// Modules that a configured plugin needs and that are neither there nor to be loaded: the
-    /// module, the plugin's type.
-    pub lacks: Vec<(String, String)>,
+    /// What configured plugins need and it has not.
+    pub lacks: Vec<Lack>,
+}
+
+/// Something that the kernel lacks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lack {
+    /// What it is, as the kernel's tools have it.
+    pub feature: String,
+    /// The option of the kernel's configuration that brings it.
+    pub option: String,
+    /// The plugin that needs it.
+    pub plugin: String,
 }
 
 /// A link of the host.
@@ -224,6 +234,9 @@ pub struct Wrong {
     pub what: String,
     /// Whether `causeway repair` puts it back.
     pub put_back: bool,
+    /// Whether another attachment has it, or what is left of one.
+    #[serde(default)]
+    pub taken: bool,
 }
 
 /// A lease of host-local.

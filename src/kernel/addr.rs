@@ -1,6 +1,7 @@
 //! Addresses of links (rtnetlink(7), RTM_*ADDR).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
@@ -144,13 +145,20 @@ fn message(link: u32, address: IpNetwork) -> AddressMessage {
 /// when the link has it already.
 ///
 /// # Errors
-/// As [`RouteSocket::queue`].
+/// As [`RouteSocket::queue`]; [`Error::Missing`] for an IPv6 address where the kernel has no IPv6.
 pub fn queue_add(
     socket: &mut RouteSocket,
     link: u32,
     name: &str,
     address: IpNetwork,
 ) -> Result<(), Error> {
+    if address.is_ipv6() && !Path::new("/proc/sys/net/ipv6").exists() {
+        return Err(Error::Missing {
+            feature: "IPv6 (CONFIG_IPV6, and no ipv6.disable=1 among the kernel's arguments)"
+                .into(),
+            needed_for: format!("address {address} of {name}"),
+        });
+    }
     let request = RouteNetlinkMessage::NewAddress(message(link, address));
     let doing = format!("add address {address} to {name}");
     socket.queue(request, flags::CREATE | flags::EXCL, doing)

@@ -36,6 +36,7 @@
 
 use std::net::IpAddr;
 
+use super::difference::Difference;
 use super::nft::expr::{Compare, Expr, Header, Meta, Register, Verdict};
 use super::nft::{
     Base, Chain, Change, Element, Error, Family, Field, Hook, Key, Rule, Set, SetName, Socket,
@@ -133,7 +134,7 @@ pub fn missing(
     socket: &mut Socket,
     guarded: &Guarded<'_>,
     owner: &str,
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<Difference>, Error> {
     let (comment, link) = (comment(owner), guarded.link);
     let mut missing = socket.missing_of(&base(guarded.family()))?;
     let places = guarded.places();
@@ -142,11 +143,10 @@ pub fn missing(
         let entry = Entry { set: set.clone(), key: key.clone(), owner: String::new() };
         let what = entry.address().map(|one| format!(" with {one}")).unwrap_or_default();
         match found {
-            None => missing.push(format!("{set} lacks {link}{what}")),
-            Some(found) if found.comment.as_ref() != Some(&comment) => missing.push(format!(
-                "{link}{what} in {set} belongs to {}",
-                found.comment.as_deref().unwrap_or("nobody")
-            )),
+            None => missing.push(format!("{set} lacks {link}{what}").into()),
+            Some(found) if found.comment.as_ref() != Some(&comment) => missing.push(
+                Difference::taken(format_args!("{link}{what} in {set}"), found.comment.as_deref()),
+            ),
             Some(_) => {}
         }
     }

@@ -28,6 +28,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::difference::Difference;
 use super::nft::expr::{Compare, Connection, Expr, Meta, Register, Verdict};
 use super::nft::{
     Base, Chain, Change, Element, Error, Family, Field, Hook, Key, Name, Rule, Set, SetName,
@@ -85,18 +86,20 @@ pub fn remove(change: &mut Change, pods: &[IpAddr], owner: &str) {
 ///
 /// # Errors
 /// [`Error::Refused`], [`Error::Socket`], [`Error::Unsettled`], [`Error::Unsupported`].
-pub fn missing(socket: &mut Socket, pods: &[IpAddr], owner: &str) -> Result<Vec<String>, Error> {
+pub fn missing(
+    socket: &mut Socket,
+    pods: &[IpAddr],
+    owner: &str,
+) -> Result<Vec<Difference>, Error> {
     let comment = comment(owner);
     let mut missing = socket.missing_of(&base())?;
     let places: Vec<_> = pods.iter().map(|pod| place(*pod)).collect();
     let keys: Vec<_> = places.iter().map(|(set, key)| (set, key)).collect();
     for ((pod, (set, _)), found) in pods.iter().zip(&places).zip(socket.elements(&keys)?) {
         match found {
-            None => missing.push(format!("{set} lacks {pod}")),
-            Some(found) if found.comment.as_ref() != Some(&comment) => missing.push(format!(
-                "{pod} in {set} belongs to {}",
-                found.comment.as_deref().unwrap_or("nobody")
-            )),
+            None => missing.push(format!("{set} lacks {pod}").into()),
+            Some(found) if found.comment.as_ref() != Some(&comment) => missing
+                .push(Difference::taken(format_args!("{pod} in {set}"), found.comment.as_deref())),
             Some(_) => {}
         }
     }
@@ -169,10 +172,10 @@ pub fn missing_bridge(
     socket: &mut Socket,
     bridge: &str,
     isolated: bool,
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<Difference>, Error> {
     let mut missing = socket.missing_of(&base())?;
     let absent = absent(socket, bridge, isolated)?;
-    missing.extend(absent.iter().map(|(set, _)| format!("{set} lacks {bridge}")));
+    missing.extend(absent.iter().map(|(set, _)| format!("{set} lacks {bridge}").into()));
     Ok(missing)
 }
 

@@ -11,6 +11,7 @@
 //! }
 //! ```
 
+use super::difference::Difference;
 use super::nft::expr::{Expr, Header, Meta, Register, Verdict};
 use super::nft::{
     Base, Chain, Change, Element, Error, Family, Field, Hook, Key, Rule, Set, SetName, Socket,
@@ -64,18 +65,16 @@ pub fn missing(
     link: &str,
     mac: [u8; 6],
     owner: &str,
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<Difference>, Error> {
     let comment = comment(owner);
     let mut missing = socket.missing_of(&base())?;
     let places = places(link, mac);
     let keys: Vec<_> = places.iter().map(|(set, key)| (set, key)).collect();
     for ((set, _), found) in places.iter().zip(socket.elements(&keys)?) {
         match found {
-            None => missing.push(format!("{set} lacks {link}")),
-            Some(found) if found.comment.as_ref() != Some(&comment) => missing.push(format!(
-                "{link} in {set} belongs to {}",
-                found.comment.as_deref().unwrap_or("nobody")
-            )),
+            None => missing.push(format!("{set} lacks {link}").into()),
+            Some(found) if found.comment.as_ref() != Some(&comment) => missing
+                .push(Difference::taken(format_args!("{link} in {set}"), found.comment.as_deref())),
             Some(_) => {}
         }
     }

@@ -21,6 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 
+use super::difference::Difference;
 use super::nft::expr::{Compare, Expr, Register};
 use super::nft::{
     Base, Chain, Change, Element, Error, Family, Field, Hook, Key, Name, Rule, Set, SetName,
@@ -73,7 +74,11 @@ pub fn remove(change: &mut Change, pods: &[IpNetwork], owner: &str) {
 ///
 /// # Errors
 /// [`Error::Refused`], [`Error::Socket`], [`Error::Unsettled`], [`Error::Unsupported`].
-pub fn missing(socket: &mut Socket, pods: &[IpNetwork], owner: &str) -> Result<Vec<String>, Error> {
+pub fn missing(
+    socket: &mut Socket,
+    pods: &[IpNetwork],
+    owner: &str,
+) -> Result<Vec<Difference>, Error> {
     let comment = comment(owner);
     let mut missing = Vec::new();
     let mut checked = Vec::new();
@@ -87,12 +92,13 @@ pub fn missing(socket: &mut Socket, pods: &[IpNetwork], owner: &str) -> Result<V
         let keys: Vec<_> = places.iter().map(|(set, key)| (set, key)).collect();
         for ((set, _), found) in places.iter().zip(socket.elements(&keys)?) {
             match found {
-                None => missing.push(format!("{set} lacks {}", pod.ip())),
-                Some(found) if found.comment.as_ref() != Some(&comment) => missing.push(format!(
-                    "{} in {set} belongs to {}",
-                    pod.ip(),
-                    found.comment.as_deref().unwrap_or("nobody")
-                )),
+                None => missing.push(format!("{set} lacks {}", pod.ip()).into()),
+                Some(found) if found.comment.as_ref() != Some(&comment) => {
+                    missing.push(Difference::taken(
+                        format_args!("{} in {set}", pod.ip()),
+                        found.comment.as_deref(),
+                    ))
+                }
                 Some(_) => {}
             }
         }

@@ -10,6 +10,7 @@ pub mod answer;
 pub mod attr;
 pub mod conntrack;
 pub mod dbus;
+pub mod difference;
 pub mod error;
 pub mod features;
 pub mod filter_table;

@@ -15,6 +15,7 @@
 //! CONFIG_NFT_BRIDGE_META. And here rather than with the rules for IP packets, since those see what a
 //! bridge carries only with br_netfilter.
 
+use super::difference::Difference;
 use super::nft::expr::{Expr, Meta, Register, Verdict};
 use super::nft::{
     Base, Chain, Change, Element, Error, Family, Field, Hook, Key, Rule, Set, SetName, Socket,
@@ -52,15 +53,13 @@ pub fn remove(change: &mut Change, port: &str, owner: &str) {
 ///
 /// # Errors
 /// [`Error::Refused`], [`Error::Socket`], [`Error::Unsettled`], [`Error::Unsupported`].
-pub fn missing(socket: &mut Socket, port: &str, owner: &str) -> Result<Vec<String>, Error> {
+pub fn missing(socket: &mut Socket, port: &str, owner: &str) -> Result<Vec<Difference>, Error> {
     let mut missing = socket.missing_of(&base())?;
     match socket.element(&set_name(), &Key::interface(port))? {
-        None => missing.push(format!("{} lacks {port}", set_name())),
-        Some(found) if found.comment.as_deref() != Some(&*comment(owner)) => missing.push(format!(
-            "{port} in {} belongs to {}",
-            set_name(),
-            found.comment.as_deref().unwrap_or("nobody")
-        )),
+        None => missing.push(format!("{} lacks {port}", set_name()).into()),
+        Some(found) if found.comment.as_deref() != Some(&*comment(owner)) => missing.push(
+            Difference::taken(format_args!("{port} in {}", set_name()), found.comment.as_deref()),
+        ),
         Some(_) => {}
     }
     Ok(missing)

@@ -35,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use self::conditions::Condition;
 use self::rules::{Kind, Source, set_name, unspecified};
+use super::difference::Difference;
 use super::nft::{Change, Element, Error, Family, Key, SetName, Socket, comment, set::Value};
 use super::port::Mapping;
 
@@ -116,7 +117,11 @@ pub fn remove(change: &mut Change, target: &Target, owner: &str) {
 ///
 /// # Errors
 /// [`Error::Refused`], [`Error::Socket`], [`Error::Unsettled`], [`Error::Unsupported`].
-pub fn missing(socket: &mut Socket, target: &Target, owner: &str) -> Result<Vec<String>, Error> {
+pub fn missing(
+    socket: &mut Socket,
+    target: &Target,
+    owner: &str,
+) -> Result<Vec<Difference>, Error> {
     let comment = comment(owner);
     let kind = Kind::of(target.pod.ip(), &target.conditions);
     let mut missing = socket.missing_of(&kind.ports())?;
@@ -137,14 +142,17 @@ pub fn missing(socket: &mut Socket, target: &Target, owner: &str) -> Result<Vec<
     let keys: Vec<_> = places.iter().map(|(set, key, _)| (set, key)).collect();
     for ((set, _, value), found) in places.iter().zip(socket.elements(&keys)?) {
         match found {
-            None => missing.push(format!("{set} lacks an entry of {}", target.pod.ip())),
-            Some(found) if found.comment.as_ref() != Some(&comment) => missing.push(format!(
-                "an entry of {} in {set} belongs to {}",
-                target.pod.ip(),
-                found.comment.as_deref().unwrap_or("nobody")
-            )),
+            None => missing.push(format!("{set} lacks an entry of {}", target.pod.ip()).into()),
+            Some(found) if found.comment.as_ref() != Some(&comment) => {
+                missing.push(Difference::taken(
+                    format_args!("an entry of {} in {set}", target.pod.ip()),
+                    found.comment.as_deref(),
+                ))
+            }
             Some(found) if value.is_some() && found.value != *value => {
-                missing.push(format!("an entry in {set} leads elsewhere than to {}", target.pod));
+                missing.push(
+                    format!("an entry in {set} leads elsewhere than to {}", target.pod).into(),
+                );
             }
             Some(_) => {}
         }

@@ -281,8 +281,15 @@ fn dump<T>(socket: &mut RouteSocket, v6: bool, read: Reading<'_, T>) -> Result<V
     } else {
         netlink_packet_route::AddressFamily::Inet
     };
+    // A kernel without IPv6 answers with the routes of all the families that it has (rtnetlink_rcv_msg in
+    // net/core/rtnetlink.c).
+    let family = u8::from(request.header.address_family);
+    let mut of_family = |kind: u16, message: &[u8]| match message.get(wire::HEADER) {
+        Some(other) if *other != family => Ok(None),
+        _ => read(kind, message),
+    };
     let request = RouteNetlinkMessage::GetRoute(request);
-    match socket.ask(request, flags::DUMP, "list the routes", read) {
+    match socket.ask(request, flags::DUMP, "list the routes", &mut of_family) {
         // A namespace without IPv6 has no routes of it.
         Err(error) if v6 && (error.is(Errno::EOPNOTSUPP) || error.is(Errno::EAFNOSUPPORT)) => {
             Ok(Vec::new())

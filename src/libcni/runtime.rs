@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{Attachment, Cached, Error, NetworkList, Plugin, cache};
 use crate::delegate;
+use crate::logging::TOLD_VARIABLE;
 use crate::plugins;
 use crate::protocol::config::ValidAttachment;
 use crate::protocol::request::Verb;
@@ -320,6 +321,8 @@ impl Runtime {
             ("CNI_IFNAME", of(|one| one.ifname.clone())),
             ("CNI_ARGS", of(Attachment::args_text)),
             ("CNI_PATH", path.join(":")),
+            // What a plugin fails with is this program's own error.
+            (TOLD_VARIABLE, "1".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()

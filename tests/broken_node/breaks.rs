@@ -358,7 +358,7 @@ pub const BREAKS: &[Break] = &[
     Break {
         name: "two configurations have one name",
         how: "cp /run/net.d/10-testnet.conflist /run/net.d/20-again.conflist",
-        check: Some(("configuration", "both make a network")),
+        check: Some(("configuration", "is that of 10-testnet.conflist already")),
         trace: None,
         mended: Left,
     },

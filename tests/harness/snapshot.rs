@@ -169,7 +169,8 @@ fn compare(path: &str, left: Option<&Value>, right: Option<&Value>, found: &mut 
 fn read_network() -> Value {
     let links = settled_links();
     let tables = ip_batch("-d ", "route show table all\nrule show\nneigh show nud permanent\n");
-    let rules6 = ip_batch("-d -6 ", "rule show\n");
+    let has_v6 = Path::new("/proc/sys/net/ipv6").exists();
+    let rules6 = if has_v6 { ip_batch("-d -6 ", "rule show\n") } else { vec![Value::Null] };
     let mut all = Map::new();
     let mut by_name = Map::new();
     let mut sysctls = Map::new();

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// serve gives back whatever comes to the port, by TCP and by UDP.
+// serve gives back whatever comes to the port, by TCP and by UDP. It prints a line when it is ready.
 func serve(address string) error {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
@@ -33,6 +33,7 @@ func serve(address string) error {
 			_, _ = packets.WriteTo(piece[:length], from)
 		}
 	}()
+	fmt.Println("serving", address)
 	for {
 		connection, err := listener.Accept()
 		if err != nil {

@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::cli::error::Error;
+use crate::cli::netns::of_process;
 use crate::kernel::link;
 use crate::kernel::netlink::RouteSocket;
 use crate::kernel::netns::{self, DIRECTORY, Namespace};
@@ -26,14 +27,13 @@ impl Target {
     /// Reads `NETNS` of the command line.
     ///
     /// # Errors
-    /// [`Error::Pid`].
+    /// [`Error::Process`].
     pub(in crate::cli) fn read(text: &str) -> Result<Self, Error> {
         if text == "new" {
             return Ok(Self::New);
         }
-        if let Some(pid) = text.strip_prefix("pid:") {
-            let pid: u32 = pid.parse().map_err(|_| Error::Pid(text.to_owned()))?;
-            return Ok(Self::Path(format!("/proc/{pid}/ns/net").into()));
+        if let Some(path) = of_process(text)? {
+            return Ok(Self::Path(path));
         }
         if text.contains('/') {
             return Ok(Self::Path(absolute(Path::new(text))));
@@ -132,7 +132,7 @@ mod tests {
         let here = std::env::current_dir().unwrap();
         assert_eq!(Target::read("./a").unwrap(), Target::Path(here.join("a")));
         for text in ["pid:", "pid:x", "pid:-1"] {
-            assert!(matches!(Target::read(text), Err(Error::Pid(_))), "{text}");
+            assert!(matches!(Target::read(text), Err(Error::Process(_))), "{text}");
         }
     }
 

@@ -13,7 +13,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use super::{Error, tell};
+use super::{Error, of_process, tell};
 use crate::kernel::netns::Namespace;
 
 /// Below it, each namespace's name is a directory of files that stand in for those of /etc.
@@ -49,9 +49,8 @@ pub(super) fn run_inside(
 
 /// The namespace's path, and its name if it was given by name.
 fn locate<'a>(dir: &Path, target: &'a str) -> Result<(PathBuf, Option<&'a str>), Error> {
-    if let Some(pid) = target.strip_prefix("pid:") {
-        let pid: u32 = pid.parse().map_err(|_| Error::Pid(target.to_owned()))?;
-        return Ok((format!("/proc/{pid}/ns/net").into(), None));
+    if let Some(path) = of_process(target)? {
+        return Ok((path, None));
     }
     if target.contains('/') {
         return Ok((target.into(), None));
@@ -116,7 +115,7 @@ mod tests {
         assert_eq!(at("/proc/7/ns/net"), ("/proc/7/ns/net".into(), None));
         assert_eq!(at("pid:12"), ("/proc/12/ns/net".into(), None));
         for wrong in ["pid:", "pid:x", "pid:-1", "pid:1/../2"] {
-            assert!(matches!(locate(dir, wrong), Err(Error::Pid(_))), "{wrong}");
+            assert!(matches!(locate(dir, wrong), Err(Error::Process(_))), "{wrong}");
         }
     }
 }

@@ -42,7 +42,7 @@ fn drifted(facts: &Facts, findings: &mut Vec<Finding>) {
         // Forwarding is a matter of the host.
         for wrong in attachment.wrong.iter().filter(|wrong| wrong.kind != "forwarding") {
             let (check, why) = reason(&wrong.kind);
-            let (put_back, taken) = (wrong.put_back, wrong.what.contains(" belongs to "));
+            let (put_back, taken) = (wrong.put_back, wrong.taken);
             let place = all.iter().position(|one| {
                 one.check == check && one.put_back == put_back && one.taken == taken
             });

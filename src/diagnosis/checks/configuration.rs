@@ -26,7 +26,6 @@ pub(in crate::diagnosis) fn check(facts: &Facts, findings: &mut Vec<Finding>) {
         findings.push(Finding::new("configuration", Severity::Error, what, why));
     }
     programs(facts, findings);
-    names(facts, findings);
 }
 
 fn programs(facts: &Facts, findings: &mut Vec<Finding>) {
@@ -79,23 +78,6 @@ fn programs(facts: &Facts, findings: &mut Vec<Finding>) {
             let command = format!("rm {}", quoted(&program.path.display().to_string()));
             let finding = Finding::new("program", Severity::Note, what, why);
             findings.push(finding.mended_by(command));
-        }
-    }
-}
-
-/// The first configuration of a name counts, and the others are never used.
-fn names(facts: &Facts, findings: &mut Vec<Finding>) {
-    for (place, one) in facts.configurations.iter().enumerate() {
-        let first = facts.configurations.iter().take(place).find(|it| it.network == one.network);
-        if let Some(first) = first {
-            let what = format!(
-                "{} and {} both make a network \"{}\"",
-                first.path.display(),
-                one.path.display(),
-                one.network
-            );
-            let why = "The first counts, the other is never used.";
-            findings.push(Finding::new("configuration", Severity::Warning, what, why));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The host: rights, forwarding, reverse path filter, kernel, directories.
 
-use crate::diagnosis::facts::{Facts, IpFamily};
+use crate::diagnosis::facts::{Facts, IpFamily, Lack};
 use crate::diagnosis::{Finding, Fix, Severity};
 
 use super::quoted;
@@ -120,8 +120,8 @@ fn kernel(facts: &Facts, findings: &mut Vec<Finding>) {
         let finding = Finding::new("kernel", Severity::Error, what, why);
         findings.push(finding.mended_by("modprobe nf_tables"));
     }
-    for (module, plugin) in &facts.kernel.lacks {
-        let what = format!("the kernel has no module {module}, which plugin {plugin} needs");
+    for Lack { feature, option, plugin } in &facts.kernel.lacks {
+        let what = format!("the kernel has no {feature} ({option}), which plugin {plugin} needs");
         let why = format!(
             "An ADD that needs it fails. Install the modules of {} (Debian: linux-image, \
              linux-modules-extra), or another kernel.",

@@ -12,6 +12,7 @@ use crate::diagnosis::facts::{Attachment, Facts, IpFamily, Wrong};
 use crate::engine::journal::{Record, boot_id};
 use crate::engine::{Error, Node, Resource, repair};
 use crate::inventory::{self, Inventory, State};
+use crate::kernel::difference::Difference;
 use crate::kernel::netlink::RouteSocket;
 use crate::kernel::netns::Namespace;
 use crate::kernel::route::lookup;
@@ -100,10 +101,10 @@ fn look(attachment: &mut Attachment, records: &[Record], facts: &Facts) -> Resul
                 continue;
             }
             let kind = kind(resource);
-            for what in resource.kind().verify(&mut node)? {
+            for Difference { what, taken } in resource.kind().differences(&mut node)? {
                 let put_back = repair::is_put_back(resource)
                     && (attachment.mtu.is_some() || !repair::needs_interface(resource));
-                let wrong = Wrong { kind: kind.clone(), what, put_back };
+                let wrong = Wrong { kind: kind.clone(), what, put_back, taken };
                 if !attachment.wrong.contains(&wrong) {
                     attachment.wrong.push(wrong);
                 }

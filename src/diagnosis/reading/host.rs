@@ -1,12 +1,12 @@
-//! The host itself: rights, links, sysctls, the kernel's modules.
+//! The host itself: rights, links, sysctls, what the kernel lacks.
 
 use std::collections::HashMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
 
-use crate::diagnosis::facts::{Facts, HostLink, Rights, Uplink};
+use crate::diagnosis::facts::{Facts, HostLink, Lack, Rights, Uplink};
 use crate::engine::Error;
+use crate::kernel::features::{self, Feature, State};
 use crate::kernel::link::{self, Link};
 use crate::kernel::netlink::RouteSocket;
 use crate::kernel::route::lookup::{self, Answer};
@@ -97,44 +97,37 @@ pub(super) fn sysctls(facts: &mut Facts) {
     }
 }
 
-/// Modules that plugin types need, by their names in the tree.
-const NEEDS: [(&str, &[&str]); 10] = [
-    ("bridge", &["bridge", "veth"]),
-    ("ptp", &["veth"]),
-    ("macvlan", &["macvlan"]),
-    ("ipvlan", &["ipvlan"]),
-    ("vlan", &["8021q"]),
-    ("dummy", &["dummy"]),
-    ("vrf", &["vrf"]),
-    ("tap", &["tun"]),
-    ("bandwidth", &["sch_tbf", "sch_ingress", "act_mirred", "ifb"]),
-    ("portmap", &["nft_nat"]),
+/// What plugin types need of the kernel. nf_tables is asked when rules are read.
+const NEEDS: [(&str, &[Feature]); 10] = [
+    ("bridge", &[Feature::Bridge, Feature::Veth]),
+    ("ptp", &[Feature::Veth]),
+    ("netkit", &[Feature::Netkit]),
+    ("macvlan", &[Feature::Macvlan]),
+    ("ipvlan", &[Feature::Ipvlan]),
+    ("vlan", &[Feature::Vlan]),
+    ("dummy", &[Feature::Dummy]),
+    ("vrf", &[Feature::Vrf]),
+    ("tap", &[Feature::Tun]),
+    ("bandwidth", &[Feature::Tbf, Feature::Ingress, Feature::Ifb]),
 ];
 
-/// The kernel's release, and which modules of configured plugins it lacks.
+/// The kernel's release, and what it lacks of what configured plugins need.
 pub(super) fn kernel(facts: &mut Facts) {
     facts.kernel.release = sysctl::read("kernel/osrelease").unwrap_or_default();
-    let tree = Path::new("/lib/modules").join(&facts.kernel.release);
-    let lists = ["modules.builtin", "modules.dep"].map(|name| fs::read_to_string(tree.join(name)));
-    let [Ok(built_in), Ok(loadable)] = lists else {
-        // Without both lists nobody can tell what is built in.
-        return;
+    let used = |plugin: &str| {
+        let mut types = facts.configurations.iter().flat_map(|one| &one.types);
+        types.any(|name| name == plugin)
     };
-    let has = |module: &str| {
-        let file = format!("/{}.ko", module.replace('_', "-"));
-        let other = format!("/{}.ko", module.replace('-', "_"));
-        let listed = |list: &str| list.contains(&file) || list.contains(&other);
-        Path::new("/sys/module").join(module).exists() || listed(&built_in) || listed(&loadable)
-    };
-    let mut lacks = Vec::new();
-    for (plugin, modules) in NEEDS {
-        let is_used = facts
-            .configurations
-            .iter()
-            .any(|configuration| configuration.types.iter().any(|name| name == plugin));
-        for module in modules.iter().filter(|module| is_used && !has(module)) {
-            lacks.push(((*module).to_owned(), plugin.to_owned()));
+    let needed: Vec<_> = NEEDS.into_iter().filter(|(plugin, _)| used(plugin)).collect();
+    for (plugin, needed) in needed {
+        for (feature, state) in features::look_for(needed) {
+            if state == State::Lacking {
+                facts.kernel.lacks.push(Lack {
+                    feature: feature.to_string(),
+                    option: feature.option().to_owned(),
+                    plugin: plugin.to_owned(),
+                });
+            }
         }
     }
-    facts.kernel.lacks = lacks;
 }

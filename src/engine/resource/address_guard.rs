@@ -8,6 +8,7 @@ use super::firewall::in_words;
 use super::{Kind, Made};
 use crate::engine::{Error, Node};
 use crate::kernel::addrspoof::{self, Guarded};
+use crate::kernel::difference::{self, Difference};
 
 /// The host's end of the container's interface and the addresses that it may carry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +46,10 @@ impl Kind for AddressGuard {
     }
 
     fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
+        Ok(difference::in_words(self.differences(node)?))
+    }
+
+    fn differences(&self, node: &mut Node<'_>) -> Result<Vec<Difference>, Error> {
         let missing = addrspoof::missing(node.nft()?, &self.guarded(), &self.owner);
         Ok(missing.map_err(crate::kernel::Error::from)?)
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Kind, Made};
 use crate::engine::reference::forward;
 use crate::engine::{Error, Node};
+use crate::kernel::difference::{self, Difference};
 use crate::kernel::{self, firewall, port_isolation};
 
 /// The policy of a bridge, which is shared, and with `isolated` the container's own port on it.
@@ -49,6 +50,10 @@ impl Kind for BridgePolicy {
     }
 
     fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
+        Ok(difference::in_words(self.differences(node)?))
+    }
+
+    fn differences(&self, node: &mut Node<'_>) -> Result<Vec<Difference>, Error> {
         let socket = node.nft()?;
         let mut missing = firewall::missing_bridge(socket, &self.bridge, self.isolated)
             .map_err(kernel::Error::from)?;

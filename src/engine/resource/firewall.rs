@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Kind, Made};
 use crate::engine::reference::forward;
 use crate::engine::{Error, Node};
+use crate::kernel::difference::{self, Difference};
 use crate::kernel::firewall;
 
 /// The container's addresses in the firewall's sets.
@@ -29,6 +30,10 @@ impl Kind for Firewall {
     }
 
     fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
+        Ok(difference::in_words(self.differences(node)?))
+    }
+
+    fn differences(&self, node: &mut Node<'_>) -> Result<Vec<Difference>, Error> {
         let missing = firewall::missing(node.nft()?, &self.addresses, &self.owner)
             .map_err(crate::kernel::Error::from)?;
         // A pod attached by the reference plugins has their rules, which are as good.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, Made};
 use crate::engine::{Error, Node, Owner, reference};
+use crate::kernel::difference::{self, Difference};
 use crate::kernel::mac::Mac;
 use crate::kernel::macspoof;
 
@@ -38,6 +39,10 @@ impl Kind for Guard {
     }
 
     fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
+        Ok(difference::in_words(self.differences(node)?))
+    }
+
+    fn differences(&self, node: &mut Node<'_>) -> Result<Vec<Difference>, Error> {
         let missing = macspoof::missing(node.nft()?, &self.port, self.bytes(), &self.owner)
             .map_err(crate::kernel::Error::from)?;
         // A pod attached by the reference plugins has their rules, which are as good.

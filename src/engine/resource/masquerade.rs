@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, Made};
 use crate::engine::{Error, Node, Owner, reference};
+use crate::kernel::difference::{self, Difference};
 use crate::kernel::masquerade;
 
 /// The container's addresses in the masquerading maps.
@@ -28,6 +29,10 @@ impl Kind for Masquerade {
     }
 
     fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
+        Ok(difference::in_words(self.differences(node)?))
+    }
+
+    fn differences(&self, node: &mut Node<'_>) -> Result<Vec<Difference>, Error> {
         let missing = masquerade::missing(node.nft()?, &self.addresses, &self.owner)
             .map_err(crate::kernel::Error::from)?;
         // A pod attached by the reference plugins has their rules, which are as good.

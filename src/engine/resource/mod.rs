@@ -47,6 +47,7 @@ pub mod vrf_port;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Node};
+use crate::kernel::difference::Difference;
 
 /// Whether a resource was made by this call or was there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,14 @@ pub trait Kind {
     /// # Errors
     /// Only when it could not be looked at.
     fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error>;
+
+    /// As [`Self::verify`], and whether it is another attachment that has what is missing.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    fn differences(&self, node: &mut Node<'_>) -> Result<Vec<Difference>, Error> {
+        Ok(self.verify(node)?.into_iter().map(Difference::from).collect())
+    }
 
     /// Removes it, or queues the requests that do, if it is there and ours. What is gone already,
     /// also with the container's namespace, is fine. Things that attachments share stay.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Kind, Made};
 use crate::engine::{Error, Node, Owner, reference};
 use crate::kernel;
+use crate::kernel::difference::{self, Difference};
 use crate::kernel::port::Transport;
 use crate::kernel::portmap::{self, Target};
 
@@ -69,6 +70,10 @@ impl Kind for PortMap {
     }
 
     fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
+        Ok(difference::in_words(self.differences(node)?))
+    }
+
+    fn differences(&self, node: &mut Node<'_>) -> Result<Vec<Difference>, Error> {
         let mut missing = Vec::new();
         let owner = Owner::parse(&self.owner);
         for target in &self.targets {

@@ -11,6 +11,7 @@ use super::socket::{Received, Socket};
 use super::table::{Base, ChainName, Family};
 use crate::kernel::answer::{Answer, Said, split};
 use crate::kernel::attr::{Writer, find_str};
+use crate::kernel::difference::Difference;
 
 /// How often a list is asked for again that changed while it was read.
 const ATTEMPTS: usize = 16;
@@ -205,7 +206,7 @@ impl Socket {
     ///
     /// # Errors
     /// As [`Self::set_elements`].
-    pub fn missing_of(&mut self, base: &Base) -> Result<Vec<String>, Error> {
+    pub fn missing_of(&mut self, base: &Base) -> Result<Vec<Difference>, Error> {
         let mut missing = Vec::new();
         for chain in &base.chains {
             let name = ChainName {
@@ -214,9 +215,9 @@ impl Socket {
                 chain: chain.name.clone(),
             };
             match self.chain(&name)? {
-                None => missing.push(format!("{name} is missing")),
+                None => missing.push(format!("{name} is missing").into()),
                 Some(found) if !found.hooked_as(chain) => {
-                    missing.push(format!("{name} is not hooked where it should be"));
+                    missing.push(format!("{name} is not hooked where it should be").into());
                 }
                 Some(_) if chain.is_for_others() => {}
                 Some(_) => {
@@ -224,7 +225,8 @@ impl Socket {
                     let same = found.len() == chain.rules.len()
                         && found.iter().zip(&chain.rules).all(|(found, rule)| found.does(rule));
                     if !same {
-                        missing.push(format!("{name} does not have the rules it should have"));
+                        missing
+                            .push(format!("{name} does not have the rules it should have").into());
                     }
                 }
             }
