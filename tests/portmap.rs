@@ -440,3 +440,23 @@ fn no_process_is_started() {
     fused.del(&result);
     assert_eq!(host.read("/run/cni-test/trace").matches("execve(").count(), 1);
 }
+
+/// Sockets are left to the kernel to close, which it must do by itself, soon, and with all of them.
+#[test]
+fn no_socket_outlives_its_call_for_long() {
+    let host = Host::new();
+    let blue = host.pod("blue");
+    let calls = list(&blue, Side::Causeway, &usual(), json!({}));
+    for _ in 0..5 {
+        let result = calls.add();
+        calls.del(&result);
+    }
+    // The second column is the family, of which NETLINK_NETFILTER is 12; the third is 0 for the kernel's own.
+    let netfilter = |host: &Host| {
+        let sockets = host.run("cat /proc/self/net/netlink");
+        let columns = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let ours = |line: &str| matches!(&columns(line)[..], [_, family, id, ..] if family == "12" && id != "0");
+        sockets.lines().filter(|line| ours(line)).count()
+    };
+    host.wait("every netfilter socket is closed", |host| netfilter(host) == 0);
+}

@@ -174,8 +174,11 @@ impl Journal {
     /// [`Error::State`].
     pub fn remove(&self, owner: &Owner, plugin: &str) -> Result<(), Error> {
         let path = self.path(&owner.container_id, &owner.ifname, plugin);
+        // Where the folder is a file, there is no record either.
+        let is_absent =
+            |kind| matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
         match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(source) if !is_absent(source.kind()) => {
                 Err(Error::State { path, doing: "remove the record", source })
             }
             _ => Ok(()),

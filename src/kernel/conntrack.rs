@@ -16,6 +16,7 @@ use nix::sys::socket::{
 use self::message::{Flow, Requests};
 use super::Error;
 use super::answer::{Said, split};
+use super::parting::Parting;
 use super::raw;
 
 /// A dump's datagram is at most this large (`netlink_dump`, net/netlink/af_netlink.c).
@@ -57,8 +58,17 @@ struct Forgetting<'p> {
     v6: bool,
     list: OwnedFd,
     deletion: OwnedFd,
+    // Closed after the sockets: fields are dropped in their order.
+    partings: Vec<Parting>,
     requests: Requests,
     forgotten: usize,
+}
+
+impl Drop for Forgetting<'_> {
+    /// The mapping of the ports may have been removed a moment ago.
+    fn drop(&mut self) {
+        self.partings.extend([&self.list, &self.deletion].into_iter().filter_map(Parting::from));
+    }
 }
 
 impl<'p> Forgetting<'p> {
@@ -66,7 +76,9 @@ impl<'p> Forgetting<'p> {
         let (list, deletion) = (open()?, open()?);
         // Room for a refusal of every deletion that goes out at once.
         let _ = setsockopt(&deletion, sockopt::RcvBufForce, &REFUSALS);
-        Ok(Self { ports, v6, list, deletion, requests: Requests::default(), forgotten: 0 })
+        let partings = Vec::new();
+        let requests = Requests::default();
+        Ok(Self { ports, v6, list, deletion, partings, requests, forgotten: 0 })
     }
 
     fn run(mut self, filtered: bool) -> Result<usize, Error> {

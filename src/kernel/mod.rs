@@ -31,6 +31,7 @@ pub mod netlink;
 pub mod netns;
 pub mod nft;
 pub mod packet;
+pub mod parting;
 pub mod port;
 pub mod port_isolation;
 pub mod portmap;

@@ -9,6 +9,7 @@ use nix::sys::socket::{
 
 use super::error::Error;
 use super::message::Messages;
+use crate::kernel::parting::Parting;
 use crate::kernel::raw;
 
 /// A dump's datagram is at most this large (`netlink_dump`, net/netlink/af_netlink.c).
@@ -24,6 +25,10 @@ const RECEIVE_LARGE: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Socket {
     socket: OwnedFd,
+    // Closed after the socket: fields are dropped in their order.
+    parting: Option<Parting>,
+    /// Whether something was removed, for which the kernel would have us wait.
+    pub(super) has_removed: bool,
     pub(super) messages: Messages,
     answer: Vec<u8>,
     send_buffer: usize,
@@ -63,6 +68,8 @@ impl Socket {
         let _ = raw::socket_option(&socket, libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, 1);
         Ok(Self {
             socket,
+            parting: None,
+            has_removed: false,
             messages: Messages::default(),
             answer: Vec::with_capacity(ANSWER),
             send_buffer: SEND_DEFAULT,
@@ -108,6 +115,14 @@ impl Socket {
     pub(super) fn enlarge(&self) {
         // Without CAP_NET_ADMIN it stays as it is, and the overflow is reported again.
         let _ = setsockopt(&self.socket, sockopt::RcvBufForce, &RECEIVE_LARGE);
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.has_removed {
+            self.parting = Parting::from(&self.socket);
+        }
     }
 }
 

@@ -154,6 +154,7 @@ impl Socket {
                 return Ok(());
             }
             let (first, purposes) = self.write(change, &progress);
+            self.has_removed |= progress.removals.contains(&true);
             self.send()?;
             let Some(refusals) = self.refusals(first, &purposes)? else {
                 self.drain()?;
