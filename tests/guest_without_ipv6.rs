@@ -77,9 +77,14 @@ fn an_ipv6_address_is_refused() {
     let host = Host::new();
     let blue: Pod = host.pod("blue");
     let before = (host.snapshot(), blue.snapshot());
-    let error = blue.call(Plugin::Causeway("bridge"), &dual_stack(json!({}))).run("ADD").error();
-    assert!(format!("{} {}", error.msg, error.details).contains("IPv6"), "{error:?}");
-    nothing_stays(&before, &blue, "after ADD");
+    let pair = json!({"ipam": {"type": "static", "addresses": [
+        {"address": "10.88.0.2/24"}, {"address": "fd00:88::2/64"}]}});
+    for (plugin, config) in [("bridge", dual_stack(json!({}))), ("ptp", ptp(pair))] {
+        let error = blue.call(Plugin::Causeway(plugin), &config).run("ADD").error();
+        assert!(format!("{} {}", error.msg, error.details).contains("IPv6"), "{error:?}");
+        assert!(!error.msg.contains("undoing it failed"), "{error:?}");
+        nothing_stays(&before, &blue, &format!("after ADD of {plugin}"));
+    }
 }
 
 #[test]

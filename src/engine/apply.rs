@@ -49,6 +49,9 @@ impl Application {
         // Requests still queued would only make more.
         node.rules = Default::default();
         let _ = node.host.flush();
+        if let Some(pod) = &mut node.pod {
+            let _ = pod.route.flush();
+        }
         let alone = lock.make_exclusive();
         let mut left = Vec::new();
         for (place, resource) in resources.iter().enumerate().rev() {

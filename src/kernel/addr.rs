@@ -152,7 +152,7 @@ pub fn queue_add(
     name: &str,
     address: IpNetwork,
 ) -> Result<(), Error> {
-    if address.is_ipv6() && !Path::new("/proc/sys/net/ipv6").exists() {
+    if address.is_ipv6() && matches!(Path::new("/proc/sys/net/ipv6").try_exists(), Ok(false)) {
         return Err(Error::Missing {
             feature: "IPv6 (CONFIG_IPV6, and no ipv6.disable=1 among the kernel's arguments)"
                 .into(),
