@@ -16,9 +16,13 @@ pub(super) fn keep_what_is_needed(call: &Call<'_>, record: Option<&Record>) {
     let network = Capabilities::FILES.and(Capabilities::NETWORK);
     let own = match call.request.verb {
         Verb::Status | Verb::Version => network,
-        Verb::Add | Verb::Check | Verb::Del => network.and(Capabilities::NAMESPACES),
-        // The namespaces that records name are opened later.
+        // The namespaces that records name are opened later, and one that has lost its path with a device
+        // of the host's in it is looked for by its processes.
         Verb::Gc => network.and(Capabilities::NAMESPACES).and(Capabilities::PROCESSES),
+        Verb::Del if record.is_some_and(holds_device) => {
+            network.and(Capabilities::NAMESPACES).and(Capabilities::PROCESSES)
+        }
+        Verb::Add | Verb::Check | Verb::Del => network.and(Capabilities::NAMESPACES),
     };
     let recorded = match (call.request.verb, record) {
         (Verb::Del | Verb::Gc, None) => Children::Any,
@@ -26,6 +30,10 @@ pub(super) fn keep_what_is_needed(call: &Call<'_>, record: Option<&Record>) {
         _ => Children::Modest,
     };
     privileges::keep(own, recorded.max(children(call)));
+}
+
+fn holds_device(record: &Record) -> bool {
+    record.resources.iter().any(|one| matches!(one, Resource::HostDevice(_)))
 }
 
 fn is_foreign(resource: &Resource) -> bool {
