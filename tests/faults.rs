@@ -7,8 +7,8 @@ mod harness;
 
 use harness::Host;
 use harness::call::Plugin;
-use harness::chained::{dual_entry, fused};
-use harness::config::{bridge, everything, merge, newest, ptp_dual_stack};
+use harness::chained::whole_list;
+use harness::config::{bridge, everything, newest, ptp_dual_stack};
 use harness::devices::{host_device, v4_ipam, wired};
 use harness::faults::refuse_each;
 use serde_json::{Value, json};
@@ -36,29 +36,7 @@ fn of_a_bridge_with_iptables() {
 
 #[test]
 fn of_a_list_as_one() {
-    let list = |port: u16| {
-        let mut bridge = dual_entry("br0", 88);
-        merge(&mut bridge, json!({"ipMasq": true}));
-        let mappings = json!([
-            {"hostPort": port, "containerPort": 80, "protocol": "tcp"},
-            {"hostPort": port + 1, "containerPort": 53, "protocol": "udp"}
-        ]);
-        let limits = json!({"ingressRate": 80_000_000, "ingressBurst": 8_000_000,
-                            "egressRate": 40_000_000, "egressBurst": 4_000_000});
-        let mut list = fused(&[
-            bridge,
-            json!({"type": "portmap", "capabilities": {"portMappings": true},
-                   "runtimeConfig": {"portMappings": mappings}}),
-            json!({"type": "firewall", "backend": "nftables"}),
-            json!({"type": "bandwidth", "capabilities": {"bandwidth": true},
-                   "runtimeConfig": {"bandwidth": limits}}),
-            json!({"type": "tuning", "mtu": 1400, "sysctl": {"net.core.somaxconn": "512"}}),
-            json!({"type": "sbr"}),
-        ]);
-        merge(&mut list, json!({"cniVersion": newest(), "name": "testnet"}));
-        list
-    };
-    beside_another("causeway", &list(8080), &list(9090));
+    beside_another("causeway", &whole_list(8080), &whole_list(9090));
 }
 
 #[test]

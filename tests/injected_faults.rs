@@ -8,7 +8,7 @@
 mod harness;
 
 use harness::call::Plugin;
-use harness::chained::{dual_entry, fused};
+use harness::chained::{limits, two_ports, whole_list};
 use harness::config::{bridge, everything, merge, newest, ptp_dual_stack};
 use harness::devices::{host_device, v4_ipam, wired};
 use harness::injected::{Fault, Sweep};
@@ -45,17 +45,6 @@ fn alone(pod: &Pod<'_>, plugin: &'static str, keys: Value) {
     Sweep::new(pod, &pod.call(Plugin::Causeway(plugin), &config)).run(&ALL);
 }
 
-/// Ports of the host, from one on.
-fn mappings(port: u16) -> Value {
-    json!([{"hostPort": port, "containerPort": 80, "protocol": "tcp"},
-           {"hostPort": port + 1, "containerPort": 53, "protocol": "udp"}])
-}
-
-fn limits() -> Value {
-    json!({"ingressRate": 80_000_000, "ingressBurst": 8_000_000,
-           "egressRate": 40_000_000, "egressBurst": 4_000_000})
-}
-
 #[test]
 fn of_a_bridge() {
     beside_another("bridge", &everything(), &everything());
@@ -83,23 +72,7 @@ fn of_a_bridge_with_iptables() {
 
 #[test]
 fn of_a_list_as_one() {
-    let list = |port: u16| {
-        let mut bridge = dual_entry("br0", 88);
-        merge(&mut bridge, json!({"ipMasq": true}));
-        let mut list = fused(&[
-            bridge,
-            json!({"type": "portmap", "capabilities": {"portMappings": true},
-                   "runtimeConfig": {"portMappings": mappings(port)}}),
-            json!({"type": "firewall", "backend": "nftables"}),
-            json!({"type": "bandwidth", "capabilities": {"bandwidth": true},
-                   "runtimeConfig": {"bandwidth": limits()}}),
-            json!({"type": "tuning", "mtu": 1400, "sysctl": {"net.core.somaxconn": "512"}}),
-            json!({"type": "sbr"}),
-        ]);
-        merge(&mut list, json!({"cniVersion": newest(), "name": "testnet"}));
-        list
-    };
-    beside_another("causeway", &list(8080), &list(9090));
+    beside_another("causeway", &whole_list(8080), &whole_list(9090));
 }
 
 #[test]
@@ -150,7 +123,7 @@ fn of_portmap() {
         chained(
             "portmap",
             json!({"backend": backend, "capabilities": {"portMappings": true},
-                                  "runtimeConfig": {"portMappings": mappings(8080)}}),
+                                  "runtimeConfig": {"portMappings": two_ports(8080)}}),
         );
     }
 }

@@ -8,8 +8,8 @@
 mod harness;
 
 use harness::call::{Call, Plugin};
-use harness::chained::{dual_entry, fused};
-use harness::config::{bridge, everything, merge, newest};
+use harness::chained::whole_list;
+use harness::config::{bridge, everything};
 use harness::snapshot::{Snapshot, nothing_stays};
 use harness::{Host, Pod};
 use serde_json::{Value, json};
@@ -157,25 +157,5 @@ fn of_a_bridge_with_iptables() {
 
 #[test]
 fn of_a_list_as_one() {
-    let list = |port: u16| {
-        let mut bridge = dual_entry("br0", 88);
-        merge(&mut bridge, json!({"ipMasq": true}));
-        let mut list = fused(&[
-            bridge,
-            json!({"type": "portmap", "capabilities": {"portMappings": true},
-                   "runtimeConfig": {"portMappings":
-                       [{"hostPort": port, "containerPort": 80, "protocol": "tcp"},
-                        {"hostPort": port + 1, "containerPort": 53, "protocol": "udp"}]}}),
-            json!({"type": "firewall", "backend": "nftables"}),
-            json!({"type": "bandwidth", "capabilities": {"bandwidth": true},
-                   "runtimeConfig": {"bandwidth":
-                       {"ingressRate": 80_000_000, "ingressBurst": 8_000_000,
-                        "egressRate": 40_000_000, "egressBurst": 4_000_000}}}),
-            json!({"type": "tuning", "mtu": 1400, "sysctl": {"net.core.somaxconn": "512"}}),
-            json!({"type": "sbr"}),
-        ]);
-        merge(&mut list, json!({"cniVersion": newest(), "name": "testnet"}));
-        list
-    };
-    all_verbs("causeway", list);
+    all_verbs("causeway", whole_list);
 }

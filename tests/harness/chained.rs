@@ -158,3 +158,33 @@ pub fn address(result: &Value, v6: bool) -> String {
         texts.map(|text| text.split('/').next().unwrap_or(text)).find(|a| a.contains(':') == v6);
     found.expect("an address of that family").to_owned()
 }
+
+/// Every plugin of a usual list as one, dual-stack, with ports of the host from `port` on.
+pub fn whole_list(port: u16) -> Value {
+    let mut bridge = dual_entry("br0", 88);
+    merge(&mut bridge, json!({"ipMasq": true}));
+    let mut list = fused(&[
+        bridge,
+        json!({"type": "portmap", "capabilities": {"portMappings": true},
+               "runtimeConfig": {"portMappings": two_ports(port)}}),
+        json!({"type": "firewall", "backend": "nftables"}),
+        json!({"type": "bandwidth", "capabilities": {"bandwidth": true},
+               "runtimeConfig": {"bandwidth": limits()}}),
+        json!({"type": "tuning", "mtu": 1400, "sysctl": {"net.core.somaxconn": "512"}}),
+        json!({"type": "sbr"}),
+    ]);
+    merge(&mut list, json!({"cniVersion": newest(), "name": "testnet"}));
+    list
+}
+
+/// What two ports of the host, from `port` on, lead to.
+pub fn two_ports(port: u16) -> Value {
+    json!([{"hostPort": port, "containerPort": 80, "protocol": "tcp"},
+           {"hostPort": port + 1, "containerPort": 53, "protocol": "udp"}])
+}
+
+/// Limits of both directions.
+pub fn limits() -> Value {
+    json!({"ingressRate": 80_000_000, "ingressBurst": 8_000_000,
+           "egressRate": 40_000_000, "egressBurst": 4_000_000})
+}
