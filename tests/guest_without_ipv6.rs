@@ -78,7 +78,8 @@ fn an_ipv6_address_is_refused() {
     let blue: Pod = host.pod("blue");
     let before = (host.snapshot(), blue.snapshot());
     let pair = json!({"ipam": {"type": "static", "addresses": [
-        {"address": "10.88.0.2/24"}, {"address": "fd00:88::2/64"}]}});
+        {"address": "10.88.0.2/24", "gateway": "10.88.0.1"},
+        {"address": "fd00:88::2/64", "gateway": "fd00:88::1"}]}});
     for (plugin, config) in [("bridge", dual_stack(json!({}))), ("ptp", ptp(pair))] {
         let error = blue.call(Plugin::Causeway(plugin), &config).run("ADD").error();
         assert!(format!("{} {}", error.msg, error.details).contains("IPv6"), "{error:?}");

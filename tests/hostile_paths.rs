@@ -4,6 +4,8 @@
 
 mod harness;
 
+use std::process::Stdio;
+
 use harness::Host;
 use harness::call::Plugin;
 use harness::config::{bridge, dual_stack, everything, merge, newest};
@@ -221,14 +223,17 @@ fn names_do_not_command_a_terminal() {
         "repair",
         "watch",
     ] {
-        // On a terminal, where colours are not taken out.
+        // On a terminal, where colours are not taken out. Its keyboard stays there: an end of it ends `watch`.
         let said = host.inside(|| {
-            std::process::Command::new("script")
+            let mut script = std::process::Command::new("script")
                 .args(["-qec", &format!("timeout 3 {causeway} {command}"), "/dev/null"])
                 .env("TERM", "xterm")
-                .stdin(std::process::Stdio::null())
-                .output()
-                .unwrap()
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let _keyboard = script.stdin.take();
+            script.wait_with_output().unwrap()
         });
         let said = String::from_utf8_lossy(&said.stdout).into_owned();
         assert!(

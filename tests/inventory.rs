@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use harness::call::Plugin;
 use harness::person::Person;
-use harness::{Host, REFERENCE_DIR, require_reference};
+use harness::{Host, Pod, REFERENCE_DIR, require_reference};
 
 const LEASES: &str = "/var/lib/cni/networks/pods";
 
@@ -45,10 +45,11 @@ fn person_on(host: &Host) -> Person<'_> {
 }
 
 /// Attaches a new pod under its Kubernetes name.
-fn attach(host: &Host, person: &Person<'_>, name: &str) {
-    host.pod(name);
+fn attach<'a>(host: &'a Host, person: &Person<'_>, name: &str) -> Pod<'a> {
+    let pod = host.pod(name);
     let args = format!("IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME={name}");
     person.with("CNI_ARGS", &args).succeeds(&format!("attach pods {name}"));
+    pod
 }
 
 /// The one attachment of a pod.
@@ -265,11 +266,9 @@ fn leases_tell_use_holes_and_leaks() {
     let host = Host::new();
     let person = person_on(&host);
     assert_eq!(person.json("leases pods --ranges")[0]["ranges"][0]["free"], "18");
-    for pod in ["one", "two", "dead"] {
-        attach(&host, &person, pod);
-    }
+    let [_, _, dead] = ["one", "two", "dead"].map(|pod| attach(&host, &person, pod));
     person.succeeds("detach pods two");
-    host.run("umount /run/netns/dead");
+    dead.end();
     host.write(&format!("{LEASES}/10.88.0.14"), "nobody\r\neth0");
     host.write(&format!("{LEASES}/10.88.0.15"), "");
     host.write(&format!("{LEASES}/10.88.0.16"), "\u{1}\u{2}");
@@ -312,8 +311,7 @@ fn only_what_nobody_has_is_released() {
     let host = Host::new();
     let person = person_on(&host);
     attach(&host, &person, "one");
-    attach(&host, &person, "dead");
-    host.run("umount /run/netns/dead");
+    attach(&host, &person, "dead").end();
     host.write(&format!("{LEASES}/10.88.0.14"), "nobody\r\neth0");
     host.write(&format!("{LEASES}/10.88.0.15"), "nobody\r\neth0");
     host.write(&format!("{LEASES}/10.88.0.16"), "\u{1}");

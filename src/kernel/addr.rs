@@ -141,6 +141,21 @@ fn message(link: u32, address: IpNetwork) -> AddressMessage {
     }
 }
 
+/// Makes sure that the kernel has IPv6.
+///
+/// # Errors
+/// [`Error::Missing`] when it has none.
+pub fn needs_ipv6(needed_for: impl FnOnce() -> String) -> Result<(), Error> {
+    if matches!(Path::new("/proc/sys/net/ipv6").try_exists(), Ok(false)) {
+        return Err(Error::Missing {
+            feature: "IPv6 (CONFIG_IPV6, and no ipv6.disable=1 among the kernel's arguments)"
+                .into(),
+            needed_for: needed_for(),
+        });
+    }
+    Ok(())
+}
+
 /// Queues adding an address, with the subnet's broadcast address for IPv4. `EEXIST` comes back
 /// when the link has it already.
 ///
@@ -152,12 +167,8 @@ pub fn queue_add(
     name: &str,
     address: IpNetwork,
 ) -> Result<(), Error> {
-    if address.is_ipv6() && matches!(Path::new("/proc/sys/net/ipv6").try_exists(), Ok(false)) {
-        return Err(Error::Missing {
-            feature: "IPv6 (CONFIG_IPV6, and no ipv6.disable=1 among the kernel's arguments)"
-                .into(),
-            needed_for: format!("address {address} of {name}"),
-        });
+    if address.is_ipv6() {
+        needs_ipv6(|| format!("address {address} of {name}"))?;
     }
     let request = RouteNetlinkMessage::NewAddress(message(link, address));
     let doing = format!("add address {address} to {name}");

@@ -14,6 +14,7 @@ pub mod config;
 pub mod devices;
 pub mod dhcp;
 pub mod dhcp_server;
+mod ending;
 pub mod faults;
 pub mod forged;
 pub mod injected;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, Made};
 use crate::engine::{Error, Node};
-use crate::kernel::sysctl;
+use crate::kernel::{addr, sysctl};
 
 /// Forwarding of one family.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,7 +25,15 @@ impl Kind for Forwarding {
     }
 
     fn create(&self, _node: &mut Node<'_>) -> Result<Made, Error> {
-        Ok(if sysctl::ensure(self.name(), "1")? { Made::Now } else { Made::Before })
+        let was_off = sysctl::ensure(self.name(), "1").or_else(|error| {
+            if self.v6 {
+                addr::needs_ipv6(|| {
+                    "forwarding between the pod and the host's other links".into()
+                })?;
+            }
+            Err(error)
+        })?;
+        Ok(if was_off { Made::Now } else { Made::Before })
     }
 
     fn verify(&self, _node: &mut Node<'_>) -> Result<Vec<String>, Error> {
