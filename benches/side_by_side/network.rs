@@ -160,15 +160,26 @@ impl Network {
         }
     }
 
-    /// The configurations as a runtime passes them, one for each plugin, or one for all.
+    /// The configurations as a runtime passes them for a pod, one for each plugin, or one for all.
     pub fn configurations(&self, pod: &Pod, as_one: bool) -> Vec<Value> {
-        let with = |mut entry: Value| {
-            if let Value::Object(keys) = &mut entry {
-                keys.insert("cniVersion".to_owned(), json!("1.0.0"));
-                keys.insert("name".to_owned(), json!(self.name));
-            }
-            entry
-        };
+        let mut configurations = self.configurations_of_all(as_one);
+        for configuration in &mut configurations {
+            let Value::Object(keys) = configuration else { continue };
+            let runtime = match keys.get("type").and_then(Value::as_str) {
+                Some("causeway") => {
+                    json!({ "portMappings": self.ports(pod), "bandwidth": limits() })
+                }
+                Some("portmap") => json!({ "portMappings": self.ports(pod) }),
+                Some("bandwidth") => json!({ "bandwidth": limits() }),
+                _ => continue,
+            };
+            keys.insert("runtimeConfig".to_owned(), runtime);
+        }
+        configurations
+    }
+
+    /// The same without what differs from pod to pod.
+    pub fn configurations_of_all(&self, as_one: bool) -> Vec<Value> {
         let kinds: &[Kind] = match self.shape.kind {
             Kind::Chain => {
                 &[Kind::Bridge, Kind::Portmap, Kind::Firewall, Kind::Bandwidth, Kind::Tuning]
@@ -177,22 +188,15 @@ impl Network {
         };
         let mut entries: Vec<_> = kinds.iter().map(|kind| self.plugin(*kind)).collect();
         if as_one {
-            let runtime = json!({ "portMappings": self.ports(pod), "bandwidth": limits() });
-            return vec![with(json!({
-                "type": "causeway", "plugins": entries, "runtimeConfig": runtime,
-            }))];
+            entries = vec![json!({ "type": "causeway", "plugins": entries })];
         }
-        for (entry, kind) in entries.iter_mut().zip(kinds) {
-            let runtime = match kind {
-                Kind::Portmap => json!({ "portMappings": self.ports(pod) }),
-                Kind::Bandwidth => json!({ "bandwidth": limits() }),
-                _ => continue,
-            };
+        for entry in &mut entries {
             if let Value::Object(keys) = entry {
-                keys.insert("runtimeConfig".to_owned(), runtime);
+                keys.insert("cniVersion".to_owned(), json!("1.0.0"));
+                keys.insert("name".to_owned(), json!(self.name));
             }
         }
-        entries.into_iter().map(with).collect()
+        entries
     }
 
     /// What the plugin before a chained one has answered.
