@@ -53,7 +53,7 @@ pub fn run(
             entrant.host.enter()?;
             settle();
             for verb in [Verb::Add, Verb::Del] {
-                let measured = at_once(entrant, verb, pods, concurrency)?;
+                let (measured, _) = at_once(entrant, verb, pods, concurrency, Duration::MAX)?;
                 let who = entrant.contender.name;
                 let row = rows.iter_mut().find(|row| row.verb == verb && row.who == who);
                 if let Some(row) = row.filter(|_| round > 0) {
@@ -65,13 +65,15 @@ pub fn run(
     Ok(rows)
 }
 
-/// Makes the calls for all pods, so many of them at once. They are ready for the opposite verb then.
+/// Makes the calls for all pods, so many of them at once. They are ready for the opposite verb then. Says
+/// how many were made before the limit, at which no more are begun.
 pub fn at_once(
     entrant: &Entrant<'_>,
     verb: Verb,
     pods: &mut [Pod],
     concurrency: usize,
-) -> Result<Measured, Error> {
+    limit: Duration,
+) -> Result<(Measured, usize), Error> {
     let Entrant { contender, network, .. } = entrant;
     let next = AtomicUsize::new(0);
     let answers = Mutex::new(Vec::new());
@@ -79,7 +81,9 @@ pub fn at_once(
     thread::scope(|scope| {
         for _ in 0..concurrency.min(pods.len()) {
             scope.spawn(|| {
-                while let Some((place, pod)) = take(pods, &next) {
+                while start.elapsed() < limit
+                    && let Some((place, pod)) = take(pods, &next)
+                {
                     let answer = call(contender, verb, network, pod);
                     if let Ok(mut answers) = answers.lock() {
                         answers.push((place, answer));
@@ -89,7 +93,9 @@ pub fn at_once(
         }
     });
     let (wall, cpu) = (start.elapsed(), cpu_of_children()?.saturating_sub(cpu));
-    for (place, answer) in answers.into_inner().unwrap_or_default() {
+    let answers = answers.into_inner().unwrap_or_default();
+    let made = answers.len();
+    for (place, answer) in answers {
         let answer = answer?;
         if let Some(pod) = pods.get_mut(place) {
             pod.result = match verb {
@@ -98,7 +104,7 @@ pub fn at_once(
             };
         }
     }
-    Ok(Measured { wall, cpu, peak_rss_kib: None })
+    Ok((Measured { wall, cpu, peak_rss_kib: None }, made))
 }
 
 /// The next pod that nobody has taken.

@@ -73,6 +73,22 @@ pub fn all() -> Vec<Case> {
             dual_stack(Kind::Bridge),
             LIFE,
         ),
+        case(
+            "bridge-static",
+            "the same, with an address that is told",
+            of(Kind::BridgeStatic),
+            LIFE,
+        ),
+        Case {
+            // The reference's first question gets lost at times, and it asks again after ten seconds.
+            is_long: true,
+            ..case(
+                "bridge-dhcp",
+                "the same, with an address from a DHCP server that answers at once",
+                of(Kind::BridgeDhcp),
+                LIFE,
+            )
+        },
         case("ptp", "default route, host-local with an IPv4 /16", of(Kind::Ptp), LIFE),
         case("ptp-masq", "the same with ipMasq", masqueraded(Kind::Ptp), LIFE),
         case("ptp-dual", "the same without ipMasq, with an IPv6 /64", dual_stack(Kind::Ptp), LIFE),

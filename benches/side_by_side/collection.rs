@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::burst::at_once;
 use crate::contender::{Contender, Verb};
@@ -32,7 +32,7 @@ pub fn run(
         let mut entrant = Entrant::enter(contender, shape, 1, Rc::new(Host::new()?))?;
         let pods = (0..ATTACHMENTS).map(|_| entrant.next_pod()).collect::<Result<Vec<_>, _>>();
         let mut pods = pods?;
-        at_once(&entrant, Verb::Add, &mut pods, CONCURRENCY)?;
+        at_once(&entrant, Verb::Add, &mut pods, CONCURRENCY, Duration::MAX)?;
         let valid = pods.split_off(stale);
         let mut stale = pods;
         let start = Instant::now();
@@ -45,7 +45,7 @@ pub fn run(
             for pod in &mut stale {
                 pod.result = serde_json::Value::Null;
             }
-            at_once(&entrant, Verb::Add, &mut stale, CONCURRENCY)?;
+            at_once(&entrant, Verb::Add, &mut stale, CONCURRENCY, Duration::MAX)?;
         }
         rows.push(row);
     }

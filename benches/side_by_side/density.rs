@@ -29,13 +29,25 @@ pub fn run(
     }
     let mut attached = 0;
     for &wanted in others.iter().filter(|wanted| **wanted <= effort.most_others) {
+        let mut slow = Vec::new();
         for entrant in &mut entrants {
             let mut pods = Vec::new();
             for _ in attached..wanted {
                 pods.push(entrant.next_pod()?);
             }
-            at_once(entrant, Verb::Add, &mut pods, CONCURRENCY)?;
+            let limit = effort.limit_of_others;
+            let (_, made) = at_once(entrant, Verb::Add, &mut pods, CONCURRENCY, limit)?;
+            if made < pods.len() {
+                println!(
+                    "\n{}: only {made} of {} others were attached within {} s; left out from here on",
+                    entrant.contender.name,
+                    pods.len(),
+                    limit.as_secs()
+                );
+                slow.push(entrant.contender.name);
+            }
         }
+        entrants.retain(|entrant| !slow.contains(&entrant.contender.name));
         attached = attached.max(wanted);
         let rows = take_turns(&[Verb::Add, Verb::Del], &mut entrants, stopwatch, effort)?;
         pass_on(wanted, &rows);

@@ -11,6 +11,7 @@ mod cases;
 mod collection;
 mod contender;
 mod density;
+mod dhcp;
 mod figures;
 mod host;
 mod network;
@@ -130,6 +131,8 @@ struct Effort {
     limit: Duration,
     /// The most attached pods that are measured among.
     most_others: usize,
+    /// How long a contender may take to attach some more of them; then it is out.
+    limit_of_others: Duration,
     /// Rounds of bursts, of which one more is thrown away.
     bursts: usize,
     /// Rounds of GC.
@@ -149,6 +152,7 @@ impl Effort {
             rounds: if quick { rounds.min(5) } else { rounds },
             limit: Duration::from_secs(if quick { 1 } else { seconds_per_case }),
             most_others: if all || (has_chosen && !quick) { 1_000 } else { 100 },
+            limit_of_others: Duration::from_secs(if quick { 10 } else { 180 }),
             bursts: if quick {
                 1
             } else if all || has_chosen {

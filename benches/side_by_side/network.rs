@@ -20,6 +20,10 @@ pub enum Kind {
     Bridge,
     /// `bridge` with VLAN 100, which needs a kernel whose bridges filter VLANs.
     BridgeVlan,
+    /// `bridge` with an address that is told.
+    BridgeStatic,
+    /// `bridge` with an address from a DHCP server.
+    BridgeDhcp,
     Ptp,
     /// `netkit`, beside the reference's `ptp`, since the reference has none.
     Netkit,
@@ -73,7 +77,11 @@ impl Kind {
     /// The type's name, and so the program's; of a list, its first one's.
     pub fn plugin(self) -> &'static str {
         match self {
-            Self::Bridge | Self::BridgeVlan | Self::Chain => "bridge",
+            Self::Bridge
+            | Self::BridgeVlan
+            | Self::BridgeStatic
+            | Self::BridgeDhcp
+            | Self::Chain => "bridge",
             Self::Ptp => "ptp",
             Self::Netkit => "netkit",
             Self::Macvlan => "macvlan",
@@ -265,14 +273,14 @@ impl Network {
                 "device": self.bridge, "ipam": self.with_default_routes(self.host_local()),
             }),
             Kind::Dummy | Kind::Tap => json!({ "ipam": self.host_local() }),
-            Kind::Static => json!({ "ipam": {
-                "type": "static",
-                "addresses": [{
-                    "address": format!("10.{}.0.9/16", self.number),
-                    "gateway": format!("10.{}.0.1", self.number),
-                }],
-                "routes": [{ "dst": "0.0.0.0/0" }],
-            }}),
+            Kind::BridgeStatic => json!({
+                "bridge": self.bridge, "isGateway": true, "ipam": self.told(),
+            }),
+            Kind::BridgeDhcp => json!({
+                "bridge": self.bridge,
+                "ipam": { "type": "dhcp", "daemonSocketPath": self.daemon_socket() },
+            }),
+            Kind::Static => json!({ "ipam": self.told() }),
             Kind::Dhcp => json!({ "ipam": { "type": "dhcp" } }),
             Kind::Loopback | Kind::Sbr => json!({}),
             Kind::Portmap => json!({ "capabilities": { "portMappings": true } }),
@@ -287,6 +295,22 @@ impl Network {
             keys.insert("type".to_owned(), json!(plugin));
         }
         entry
+    }
+
+    /// Where the daemon for DHCP of this network listens.
+    pub fn daemon_socket(&self) -> String {
+        format!("/run/cni/dhcp-{}.sock", self.number)
+    }
+
+    fn told(&self) -> Value {
+        json!({
+            "type": "static",
+            "addresses": [{
+                "address": format!("10.{}.0.9/16", self.number),
+                "gateway": format!("10.{}.0.1", self.number),
+            }],
+            "routes": [{ "dst": "0.0.0.0/0" }],
+        })
     }
 
     fn host_local(&self) -> Value {

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::cases::Case;
 use crate::contender::{Contender, Verb};
+use crate::dhcp::Dhcp;
 use crate::host::{Host, settle};
 use crate::network::{Kind, Network, Pod, Shape};
 use crate::trace::{self, Counted};
@@ -41,6 +42,8 @@ pub struct Entrant<'a> {
     pub contender: &'a Contender,
     pub network: Network,
     pub host: Rc<Host>,
+    /// What runs beside it, to the entrant's end.
+    _dhcp: Option<Dhcp>,
     /// What address management is told; it does nothing there.
     idle_netns: String,
     /// Pods made so far.
@@ -56,14 +59,16 @@ impl<'a> Entrant<'a> {
         host: Rc<Host>,
     ) -> Result<Self, Error> {
         let network = Network::new(shape, contender.name, number);
-        if contender.needs_bridge() && shape.kind == Kind::Bridge {
+        let has_dhcp = shape.kind == Kind::BridgeDhcp;
+        if has_dhcp || (contender.needs_bridge() && shape.kind == Kind::Bridge) {
             host.make_bridge(&network)?;
         }
+        let dhcp = has_dhcp.then(|| Dhcp::start(&network, &contender.path)).transpose()?;
         if matches!(shape.kind, Kind::Macvlan | Kind::Ipvlan | Kind::Vlan | Kind::HostDevice) {
             host.make_link(&network)?;
         }
         let idle_netns = host.make_pod_namespace(&format!("idle-{number}"))?;
-        Ok(Self { contender, network, host, idle_netns, pods: 0 })
+        Ok(Self { contender, network, host, _dhcp: dhcp, idle_netns, pods: 0 })
     }
 
     /// One more pod, with the interface that a chained plugin finds. This process is in its host then.
