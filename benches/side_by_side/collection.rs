@@ -8,7 +8,7 @@ use crate::burst::at_once;
 use crate::contender::{Contender, Verb};
 use crate::host::{Host, settle};
 use crate::network::{Pod, Shape};
-use crate::round::{Entrant, LEAST_ROUNDS, Row};
+use crate::round::{Entrant, Row};
 use crate::{Effort, Error, Measured};
 
 /// Attachments on the node.
@@ -37,7 +37,7 @@ pub fn run(
         let mut stale = pods;
         let start = Instant::now();
         for round in 0..effort.collections {
-            if start.elapsed() > effort.limit_of_many && round >= LEAST_ROUNDS {
+            if start.elapsed() > effort.limit_of_many && round > 0 {
                 break;
             }
             settle();

@@ -84,10 +84,10 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Put the figures into BENCH.md and bench.svg of this directory, too
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "guest")]
     docs: Option<PathBuf>,
     /// Measure nothing: take the figures that an earlier run has written as JSON
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["guest", "startup", "list", "json"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["guest", "startup", "list"])]
     from: Option<PathBuf>,
     /// What `cargo bench` passes to every benchmark
     #[arg(long, hide = true)]
@@ -137,7 +137,7 @@ struct Effort {
     bursts: usize,
     /// Rounds of GC.
     collections: usize,
-    /// When bursts and collections end early, once they have three rounds.
+    /// When bursts end early, once they have three rounds, and collections, once they have one.
     limit_of_many: Duration,
     /// Whether to make one more round, under strace.
     counts: bool,
@@ -161,7 +161,7 @@ impl Effort {
                 2
             },
             collections: if quick { 1 } else { 5 },
-            limit_of_many: Duration::from_secs(if quick { 5 } else { 90 }),
+            limit_of_many: Duration::from_secs(if quick { 5 } else { 60 }),
             counts: true,
         }
     }
@@ -224,13 +224,7 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
             }
         }
     }
-    let figures = report.end();
-    if let Some(file) = &arguments.json {
-        let text = serde_json::to_string_pretty(&figures)
-            .map_err(|source| Error::NoFigures { file: file.clone(), source })?;
-        write(Some(file), &format!("{text}\n"))?;
-    }
-    keep(arguments, &figures)
+    keep(arguments, &report.end())
 }
 
 /// The cases that the arguments choose.
@@ -256,6 +250,11 @@ fn chosen(arguments: &Arguments) -> Result<Vec<Case>, Error> {
 /// Draws and writes what the figures are wanted for.
 fn keep(arguments: &Arguments, figures: &Figures) -> Result<(), Error> {
     let picture = || plot::draw(figures);
+    if let Some(file) = &arguments.json {
+        let text = serde_json::to_string_pretty(figures)
+            .map_err(|source| Error::NoFigures { file: file.clone(), source })?;
+        write(Some(file), &format!("{text}\n"))?;
+    }
     if let Some(file) = &arguments.plot {
         write(Some(file), &picture())?;
     }
