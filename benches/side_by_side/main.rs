@@ -86,9 +86,9 @@ struct Arguments {
     /// Put the figures into BENCH.md and bench.svg of this directory, too
     #[arg(long, value_name = "DIR", conflicts_with = "guest")]
     docs: Option<PathBuf>,
-    /// Measure nothing: take the figures that an earlier run has written as JSON
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["guest", "startup", "list"])]
-    from: Option<PathBuf>,
+    /// Measure nothing: take the figures that earlier runs have written as JSON, separated by commas
+    #[arg(long, value_name = "FILES", value_delimiter = ',', conflicts_with_all = ["guest", "startup", "list"])]
+    from: Vec<PathBuf>,
     /// What `cargo bench` passes to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -168,12 +168,8 @@ impl Effort {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Error> {
-    if let Some(file) = &arguments.from {
-        let text =
-            fs::read_to_string(file).map_err(Error::io(format!("read {}", file.display())))?;
-        let figures = serde_json::from_str(&text)
-            .map_err(|source| Error::NoFigures { file: file.clone(), source })?;
-        return keep(arguments, &figures);
+    if !arguments.from.is_empty() {
+        return keep(arguments, &read(&arguments.from)?);
     }
     let cases = chosen(arguments)?;
     if arguments.list {
@@ -225,6 +221,27 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         }
     }
     keep(arguments, &report.end())
+}
+
+/// The figures of earlier runs on the same machine, as if they were of one. The last one that has a case
+/// counts.
+fn read(files: &[PathBuf]) -> Result<Figures, Error> {
+    let mut all: Option<Figures> = None;
+    for file in files {
+        let doing = format!("read {}", file.display());
+        let text = fs::read_to_string(file).map_err(Error::io(doing))?;
+        let figures: Figures = serde_json::from_str(&text)
+            .map_err(|source| Error::NoFigures { file: file.clone(), source })?;
+        match &mut all {
+            Some(all) => {
+                let is_anew = |case: &str| figures.rows.iter().any(|new| new.case == case);
+                all.rows.retain(|row| !is_anew(&row.case));
+                all.rows.extend(figures.rows);
+            }
+            None => all = Some(figures),
+        }
+    }
+    all.ok_or_else(|| Error::NoCase(String::new()))
 }
 
 /// The cases that the arguments choose.
