@@ -101,6 +101,12 @@ fn place(figures: &Figures) -> String {
         machine.memory_mib,
         machine.load_before
     );
+    if machine.load_before > 0.5 {
+        text.push_str(
+            "The machine was busy with other things, too: the times are longer and wider spread than on a \
+             quiet one. The ratios say more, and CPU time more than wall time.\n\n",
+        );
+    }
     for contender in figures.contenders.iter().filter(|contender| contender.name != "fused") {
         let _ = writeln!(text, "- {}: {}", contender.name, contender.version);
     }

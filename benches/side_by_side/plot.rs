@@ -224,10 +224,10 @@ fn next_tick(tick: f64) -> f64 {
     if (1.5..3.0).contains(&digit) { tick * 2.5 } else { tick * 2.0 }
 }
 
-/// Microseconds as milliseconds with the digits that there are.
+/// Microseconds as milliseconds with the digits that there are, from a second on as seconds.
 fn plain(us: f64) -> String {
     let ms = (us / 1e3 * 1e4).round() / 1e4;
-    format!("{ms}")
+    if ms < 1e3 { format!("{ms}") } else { format!("{} s", ms / 1e3) }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts of bars and letters")]
