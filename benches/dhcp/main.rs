@@ -2,6 +2,8 @@
 //! with `static`, in turns, from a server on the bridge that answers at once. `scripts/bench --dhcp` runs it
 //! with the binary that is shipped, as root; hosts, server and daemon are those of the tests.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 #[path = "../../tests/harness/mod.rs"]
 mod harness;
 
