@@ -109,6 +109,8 @@ enum Error {
     Unreachable { who: String, gateway: String },
     #[error("no case is called {0}; --list names them")]
     NoCase(String),
+    #[error("some cases could not be measured; what stopped them is said above")]
+    Failed,
     #[error("the figures of {file} cannot be read or written: {source}")]
     NoFigures { file: PathBuf, source: serde_json::Error },
     #[error("{0} has no place for figures: the lines `{begin}` and `{end}`", begin = page::BEGIN, end = page::END)]
@@ -190,37 +192,47 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         [causeway.fused(), causeway, reference, Contender::floor(&arguments.programs)?];
     let stopwatch = arguments.programs.join("stopwatch");
     let mut report = Report::begin(&contenders);
+    let mut failure = None;
     for case in &cases {
         let contenders: Vec<_> =
             contenders.iter().filter(|one| one.takes_part(case.shape.kind)).collect();
-        let (shape, name) = (case.shape, case.name);
-        match case.plan {
-            Plan::OneByOne => {
-                report.add(name, case.about, &round::run(case, &contenders, &stopwatch, &effort)?);
-            }
-            Plan::Among(others) => {
-                density::run(
-                    shape,
-                    others,
-                    &contenders,
-                    &stopwatch,
-                    &effort,
-                    &mut |others, rows| {
-                        report.add(&format!("{name}-{others}"), case.about, rows);
-                    },
-                )?;
-            }
-            Plan::Burst(concurrency) => {
-                let rows = burst::run(shape, concurrency, &contenders, &effort)?;
-                report.add(name, case.about, &rows);
-            }
-            Plan::Collection(stale) => {
-                let rows = collection::run(shape, stale, &contenders, &stopwatch, &effort)?;
-                report.add(name, case.about, &rows);
-            }
+        // The others may well succeed, and what was measured is kept.
+        if let Err(error) = measure(case, &contenders, &stopwatch, &effort, &mut report) {
+            eprintln!("scripts/bench: {}: {error}", case.name);
+            failure = Some(Error::Failed);
         }
     }
-    keep(arguments, &report.end())
+    keep(arguments, &report.end())?;
+    failure.map_or(Ok(()), Err)
+}
+
+/// Measures a case, and reports it.
+fn measure(
+    case: &Case,
+    contenders: &[&Contender],
+    stopwatch: &Path,
+    effort: &Effort,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let (shape, name, about) = (case.shape, case.name, case.about);
+    match case.plan {
+        Plan::OneByOne => {
+            report.add(name, about, &round::run(case, contenders, stopwatch, effort)?);
+        }
+        Plan::Among(others) => {
+            density::run(shape, others, contenders, stopwatch, effort, &mut |others, rows| {
+                report.add(&format!("{name}-{others}"), about, rows);
+            })?;
+        }
+        Plan::Burst(concurrency) => {
+            report.add(name, about, &burst::run(shape, concurrency, contenders, effort)?);
+        }
+        Plan::Collection(stale) => {
+            let rows = collection::run(shape, stale, contenders, stopwatch, effort)?;
+            report.add(name, about, &rows);
+        }
+    }
+    Ok(())
 }
 
 /// The figures of earlier runs on the same machine, as if they were of one. The last one that has a case
