@@ -11,7 +11,9 @@ use crate::engine::journal::{self, Journal, Record};
 use crate::engine::{Error, Node, Owner, mass_removal};
 use crate::ipam::host_local::{self, HeldBy};
 use crate::kernel::netns::{self, Namespace};
-use crate::kernel::{addrspoof, firewall, macspoof, masquerade, port_isolation, portmap};
+use crate::kernel::{
+    self, addrspoof, firewall, macspoof, masquerade, nft, port_isolation, portmap,
+};
 
 /// What came of one removal.
 type Done = Result<(), String>;
@@ -99,7 +101,7 @@ fn remove_elements(owners: &[&str]) -> Vec<Done> {
 fn remove_elements_of(owners: &HashSet<&str>) -> Result<(), String> {
     let done = || -> Result<(), Error> {
         let mut node = open()?;
-        let nft = |error: crate::kernel::nft::Error| crate::kernel::Error::from(error);
+        let nft = |error: nft::Error| kernel::Error::from(error);
         let is_theirs = |one: &str| owners.contains(one);
         for entry in masquerade::entries(node.nft()?).map_err(nft)? {
             if is_theirs(&entry.owner) {
@@ -133,7 +135,11 @@ fn remove_elements_of(owners: &HashSet<&str>) -> Result<(), String> {
         }
         Ok(node.flush()?)
     };
-    done().map_err(|error| error.to_string())
+    match done() {
+        // Then there are no elements, either.
+        Err(Error::Kernel(kernel::Error::Nft(nft::Error::Unsupported { .. }))) => Ok(()),
+        done => done.map_err(|error| error.to_string()),
+    }
 }
 
 fn give_back(folder: &Path, lease: &Lease) -> Result<(), String> {
@@ -185,6 +191,10 @@ fn remove_attachments(places: &Places, owners: &HashSet<&Owner>) -> HashMap<Owne
             failures.insert(record.owner.clone(), vec!["its namespace is there again".to_owned()]);
         }
     }
+    let recorded: HashSet<Owner> = found
+        .iter()
+        .flat_map(|(_, records)| records.iter().map(|record| record.owner.clone()))
+        .collect();
     for (state, mut records) in found {
         records.retain(|record| !failures.contains_key(&record.owner));
         mass_removal::remove(records, &mut |record, removed| {
@@ -194,6 +204,15 @@ fn remove_attachments(places: &Places, owners: &HashSet<&Owner>) -> HashMap<Owne
                 failures.entry(owner.clone()).or_default().push(error.to_string());
             }
         });
+    }
+    // What is known of an attachment by its lease alone, or by what a runtime has kept, may have rules, too.
+    let unrecorded: Vec<_> = owners.iter().filter(|owner| !recorded.contains(**owner)).collect();
+    let texts: Vec<_> = unrecorded.iter().map(|owner| owner.text()).collect();
+    let removed = remove_elements(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    for (owner, error) in
+        unrecorded.iter().zip(removed).filter_map(|(owner, done)| Some((owner, done.err()?)))
+    {
+        failures.entry((**owner).clone()).or_default().push(error);
     }
     let mut networks: BTreeMap<&str, Vec<&Owner>> = BTreeMap::new();
     for owner in owners.iter().filter(|owner| !failures.contains_key(**owner)) {
@@ -244,6 +263,6 @@ fn remove_namespace(path: &Path) -> Result<(), String> {
 }
 
 fn open<'a>() -> Result<Node<'a>, Error> {
-    let home = Namespace::current().map_err(crate::kernel::Error::from)?;
+    let home = Namespace::current().map_err(kernel::Error::from)?;
     Ok(Node::open(home, None, None)?)
 }
