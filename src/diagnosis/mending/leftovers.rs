@@ -206,7 +206,9 @@ fn remove_attachments(places: &Places, owners: &HashSet<&Owner>) -> HashMap<Owne
         });
     }
     // What is known of an attachment by its lease alone, or by what a runtime has kept, may have rules, too.
-    let unrecorded: Vec<_> = owners.iter().filter(|owner| !recorded.contains(**owner)).collect();
+    let is_unrecorded =
+        |owner: &&&Owner| !recorded.contains(**owner) && !failures.contains_key(**owner);
+    let unrecorded: Vec<_> = owners.iter().filter(is_unrecorded).collect();
     let texts: Vec<_> = unrecorded.iter().map(|owner| owner.text()).collect();
     let removed = remove_elements(&texts.iter().map(String::as_str).collect::<Vec<_>>());
     for (owner, error) in
