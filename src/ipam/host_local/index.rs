@@ -20,9 +20,6 @@ use crate::protocol::names;
 /// What the names of index entries begin with.
 pub const PREFIX: &str = ".causeway:";
 
-/// What stands before the digest of a holder whose name does not fit.
-const DIGEST: &str = "sha256-";
-
 /// The longest file name that every file system holds.
 const LONGEST_NAME: usize = 255;
 
@@ -58,7 +55,7 @@ impl EntryNames {
         }
         let digest = Sha256::digest(format!("{id}:{ifname}"));
         let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { base: format!("{PREFIX}{DIGEST}{hex}::") }
+        Self { base: format!("{PREFIX}sha256-{hex}::") }
     }
 
     /// For leases that name the container alone.
@@ -70,14 +67,6 @@ impl EntryNames {
     pub fn at(&self, place: usize) -> String {
         format!("{}{place}", self.base)
     }
-}
-
-/// Whose an entry is, by its name; none if that is too long to tell.
-pub fn holder_of(name: &str) -> Option<Holder<'_>> {
-    let mut parts = name.strip_prefix(PREFIX)?.split(':');
-    let (container_id, ifname, _place) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_plain = !container_id.starts_with(DIGEST) && parts.next().is_none();
-    is_plain.then_some(Holder { container_id, ifname })
 }
 
 /// The entries of a holder: those of leases that name container and interface, or else those of
@@ -137,21 +126,9 @@ mod tests {
     }
 
     #[test]
-    fn a_name_tells_its_holder() {
-        let holder = Holder { container_id: "0f3c", ifname: "eth0" };
-        assert_eq!(holder_of(&EntryNames::of(holder).at(12)), Some(holder));
-        let of_container = EntryNames::of_container("0f3c").at(0);
-        assert_eq!(holder_of(&of_container), Some(Holder { container_id: "0f3c", ifname: "" }));
-        for other in ["10.88.0.2", "lock", ".causeway:0f3c", ".causeway-new", ".causeway:a:b:c:d"] {
-            assert_eq!(holder_of(other), None, "{other}");
-        }
-    }
-
-    #[test]
     fn names_that_do_not_fit_are_digested() {
         let long = "f".repeat(300);
         let digested = name(&long, "eth0", 0);
-        assert_eq!(holder_of(&digested), None);
         assert!(digested.starts_with(".causeway:sha256-") && digested.len() <= LONGEST_NAME);
         assert_ne!(digested, name(&long, "eth1", 0));
         for (id, ifname) in [("a/b", "eth0"), ("a:b", "eth0"), ("", ""), ("a", "b/c"), ("a", "b:c")]

@@ -235,29 +235,6 @@ fn give_up(
     }
 }
 
-/// Whether every lease is of a holder that `valid` is true of, as far as names tell: the index, if the mark says that
-/// it is true, has one entry for each lease that is somebody's. A lease is not read for that.
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn has_only(directory: &Directory, valid: &dyn Fn(Holder<'_>) -> bool) -> Result<bool, Error> {
-    if directory.hints().is_none_or(|hints| hints.container_claims) {
-        return Ok(false);
-    }
-    let (mut leases, mut entries) = (0usize, 0usize);
-    for name in directory.names()? {
-        if name.starts_with(index::PREFIX) {
-            if !index::holder_of(&name).is_some_and(valid) {
-                return Ok(false);
-            }
-            entries = entries.saturating_add(1);
-        } else if name.parse::<IpAddr>().is_ok() {
-            leases = leases.saturating_add(1);
-        }
-    }
-    Ok(leases == entries)
-}
-
 /// Releases the leases for which `unwanted` is true, and those of nobody if `and_of_nobody`. Leases
 /// that name a container alone stay: whether their holder is there cannot be asked. Goes on after
 /// an error.

@@ -41,9 +41,7 @@ pub use range::{Range, RangeSet, Span, number};
 use directory::Directory;
 use index::Entry;
 use last_reserved::LastReserved;
-use leasing::{
-    Leasing, exhausted, has_only, refuse_barred, release, release_where, taken, trusted_entries,
-};
+use leasing::{Leasing, exhausted, refuse_barred, release, release_where, taken, trusted_entries};
 use search::Search;
 
 /// Where leases are kept unless `dataDir` names another place.
@@ -283,9 +281,6 @@ impl HostLocal {
     /// [`Error::NotADirectory`], or the first [`Error::Io`].
     pub fn retain(&self, valid: &dyn Fn(Holder<'_>) -> bool) -> Result<Vec<Released>, Error> {
         let Some(directory) = Directory::find(&self.directory)? else { return Ok(Vec::new()) };
-        if has_only(&directory, valid)? {
-            return Ok(Vec::new());
-        }
         let released =
             release_where(&directory, &self.sets, true, &mut |_, holder| !valid(holder))?;
         if !released.is_empty() {
