@@ -13,7 +13,8 @@ use harness::config::{bridge, everything, merge, newest, ptp_dual_stack};
 use harness::devices::{host_device, v4_ipam, wired};
 use harness::dhcp::{World, by_dhcp};
 use harness::dhcp_server::Manner;
-use harness::injected::{Fault, Sweep};
+use harness::injected::{Fault, KINDS, Sweep, faults};
+use harness::person::Person;
 use harness::router::{Advertisement, Router};
 use harness::uplink::uplink;
 use harness::{Host, Pod};
@@ -257,4 +258,49 @@ fn of_sbr() {
         verb != "ADD" && (fault.kind, fault.way) == ("netlink", "EEXIST")
     };
     Sweep::new(&blue, &blue.call(Plugin::Causeway("sbr"), &config)).but(is_there).run(&ALL);
+}
+
+/// What people do with namespaces: one that could not be made is not there, and one can always be deleted.
+#[test]
+fn of_namespaces() {
+    let host = Host::new();
+    let person = Person::on(&host);
+    // The directory becomes a mount with the first.
+    person.succeeds("netns add blue");
+    person.succeeds("netns del blue");
+    let mut count = 0;
+    for words in ["netns add blue", "netns list", "netns exec blue true", "netns del blue"] {
+        for kind in KINDS {
+            for number in 1.. {
+                let mut came_so_far = false;
+                for fault in faults(kind, number) {
+                    if words != "netns add blue" {
+                        person.succeeds("netns add blue");
+                    }
+                    let done = person.with("CAUSEWAY_FAULT", &fault.order()).causeway(words);
+                    came_so_far |= done.stderr.contains("CAUSEWAY_FAULT: struck");
+                    let when = format!("{words}, {fault:?}: {done}");
+                    let has_failed = done.status != Some(0);
+                    assert!(done.status.is_some_and(|code| code < 127), "{when}");
+                    assert_eq!(has_failed, done.stderr.contains("causeway: "), "{when}");
+                    let is_there = host.succeeds("test -e /run/netns/blue");
+                    if words == "netns add blue" && has_failed {
+                        assert!(!host.succeeds("mountpoint -q /run/netns/blue"), "{when}");
+                    }
+                    // Of a file that was made while the disk said that it was not, nobody knows.
+                    if words == "netns add blue" && fault.way != "lost" {
+                        assert_ne!(has_failed, is_there, "{when}");
+                    }
+                    person.succeeds("netns del blue");
+                    assert!(!host.succeeds("test -e /run/netns/blue"), "{when}");
+                }
+                if !came_so_far {
+                    break;
+                }
+                count += 1;
+            }
+        }
+    }
+    println!("{count} steps failed by order");
+    assert!(count > 10, "only {count} steps were struck");
 }

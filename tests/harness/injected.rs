@@ -185,9 +185,6 @@ impl<'p, 'h> Sweep<'p, 'h> {
                 if (fault.kind, fault.way) == ("file", "lost") {
                     call.del();
                     self.make_bare();
-                } else if !self.bare_again.is_empty() {
-                    // The constant rules stay, as with the DEL of the last.
-                    self.pod.host.run("nft flush ruleset");
                 }
             }
             ("GC", _) => {
