@@ -27,7 +27,8 @@ Examples:
 
 Every part is looked at as CHECK would. The exit code is 1 if anything is wrong.")]
 pub struct Show {
-    /// The container ID or how it begins, or the pod's namespace/name
+    /// The container ID or how it begins, the pod's namespace/name or name, or the name of its network
+    /// namespace
     #[arg(value_name = "ID")]
     id: String,
     /// Only the attachment to one network
@@ -66,12 +67,7 @@ impl Show {
     }
 
     fn find<'i>(&self, inventory: &'i Inventory) -> Result<Vec<&'i Attachment>, Error> {
-        let mut found = if self.id.contains('/') {
-            let is_pod = |one: &&Attachment| one.pod.as_deref() == Some(self.id.as_str());
-            inventory.attachments.iter().filter(is_pod).collect()
-        } else {
-            inventory.of_container(&self.id)
-        };
+        let mut found = inventory.called(&self.id);
         found.retain(|one| self.network.as_ref().is_none_or(|name| one.owner.network == *name));
         let ids: BTreeSet<&str> = found.iter().map(|one| one.owner.container_id.as_str()).collect();
         match ids.len() {

@@ -21,7 +21,8 @@ use crate::trace::{self, Question, Report, State, Target};
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Trace {
-    /// Whose packet: the beginning of a container ID, or namespace/name of a pod
+    /// Whose packet: the beginning of a container ID, a pod's namespace/name or name, or the name of its
+    /// network namespace
     #[arg(value_name = "ID")]
     id: String,
     /// Where it goes: ADDRESS, ADDRESS:PORT, pod:ID or pod:ID:PORT
@@ -66,7 +67,9 @@ pub enum Error {
     #[error(transparent)]
     Engine(#[from] crate::engine::Error),
     /// Nobody is called so.
-    #[error("no attachment is of a container {0:?}; `causeway list` shows all")]
+    #[error(
+        "no attachment is of a container, a pod or a network namespace {0:?}; `causeway list` shows all"
+    )]
     Nobody(String),
     /// Several are.
     #[error("{id:?} may be any of {}; write more of it", .all.join(", "))]
@@ -77,7 +80,9 @@ pub enum Error {
         all: Vec<String>,
     },
     /// The target cannot be understood.
-    #[error("--to {0:?} is neither an address, nor ADDRESS:PORT, nor pod:ID, nor pod:ID:PORT")]
+    #[error(
+        "--to {0:?} is neither an address, nor ADDRESS:PORT, nor pod:ID, nor pod:ID:PORT (as in pod:default/web-0:80)"
+    )]
     Target(String),
     /// The output could not be written.
     #[error("cannot write to stdout: {0}")]
@@ -110,17 +115,13 @@ impl Trace {
     }
 }
 
-/// The attachment of a container: by its ID's beginning or its pod's name, and by interface.
+/// The attachment of a container: by what [`Inventory::called`] knows, and by interface.
 fn find<'i>(
     inventory: &'i Inventory,
     id: &str,
     interface: Option<&str>,
 ) -> Result<&'i Attachment, Error> {
-    let mut found = inventory.of_container(id);
-    if found.is_empty() {
-        let pods = inventory.attachments.iter();
-        found = pods.filter(|one| one.pod.as_deref() == Some(id)).collect();
-    }
+    let mut found = inventory.called(id);
     found.retain(|one| interface.is_none_or(|name| one.owner.ifname == name));
     let Some(first) = found.first().copied() else { return Err(Error::Nobody(id.to_owned())) };
     let other = found.iter().any(|one| one.owner.container_id != first.owner.container_id);

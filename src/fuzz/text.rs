@@ -182,6 +182,7 @@ fn rules_as_iptables_prints_them_are_read() {
             port: Some(443),
             answers: false,
             redirected: false,
+            bridged: false,
         };
         // Rules may send packets round in a circle here, where the kernel would have refused them.
         let chains = verdict::xtables::chains(&text, "filter", false);

@@ -156,3 +156,20 @@ fn a_nodes_configurations_name_further_places() {
     let names: Vec<_> = fused.leases.iter().map(|one| one.network.as_str()).collect();
     assert_eq!(names, ["fused", "pods"]);
 }
+
+#[test]
+fn people_may_say_pods_and_namespaces() {
+    let inventory = inventory();
+    let called = |text: &str| -> Vec<&str> {
+        inventory.called(text).iter().map(|one| one.owner.container_id.as_str()).collect()
+    };
+    assert_eq!(called("kube-system/dns"), ["direct"]);
+    assert_eq!(called("dns"), ["direct"]);
+    assert_eq!(called("who"), called("whole"));
+    let with_namespace = inventory.attachments.iter().find(|one| one.netns.is_some()).unwrap();
+    let path = with_namespace.netns.clone().unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    assert!(called(name).contains(&with_namespace.owner.container_id.as_str()), "{name}");
+    assert_eq!(called("system/dns"), [""; 0]);
+    assert_eq!(called(""), [""; 0]);
+}

@@ -19,6 +19,8 @@ mod join;
 mod leases;
 mod sources;
 
+use std::path::Path;
+
 pub use attachment::{Attachment, HostLink, Life, State};
 pub use leases::{Leak, Lease, NetworkLeases, RangeUse, Standing};
 pub use sources::{Error, LeaseFolder, Places, Sources};
@@ -48,6 +50,33 @@ impl Inventory {
     /// Puts together what was read.
     pub fn join(sources: Sources) -> Self {
         join::join(sources)
+    }
+
+    /// The attachments that a person means: of the container with that ID, of the pod `namespace/name`, of
+    /// the containers whose ID begins so, of pods of that name in any namespace, or of the network
+    /// namespace with that file name; the first of these that there is.
+    pub fn called(&self, text: &str) -> Vec<&Attachment> {
+        let by = |fits: &dyn Fn(&Attachment) -> bool| -> Vec<&Attachment> {
+            self.attachments.iter().filter(|one| fits(one)).collect()
+        };
+        let of_pod = by(&|one| one.pod.as_deref() == Some(text));
+        if !of_pod.is_empty() || text.is_empty() {
+            return of_pod;
+        }
+        let of_container = self.of_container(text);
+        if !of_container.is_empty() {
+            return of_container;
+        }
+        let of_pod = by(&|one| {
+            one.pod
+                .as_deref()
+                .and_then(|pod| pod.rsplit_once('/'))
+                .is_some_and(|(_, name)| name == text)
+        });
+        if !of_pod.is_empty() {
+            return of_pod;
+        }
+        by(&|one| one.netns.as_deref().and_then(Path::file_name).is_some_and(|name| name == text))
     }
 
     /// The attachments whose container ID begins with `prefix`, or is it: then only those of exactly

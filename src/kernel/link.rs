@@ -72,6 +72,10 @@ pub struct Link {
     pub netkit: Option<netkit::Manner>,
     /// What it is, of the kinds that [`Variety`] has.
     pub variety: Option<Variety>,
+    /// What a bridge port does with packets (`BR_STATE_*`); `None` for other links.
+    pub port_state: Option<u8>,
+    /// It neither asks for neighbours nor answers (`IFF_NOARP`).
+    pub without_arp: bool,
     /// The loopback interface (`IFF_LOOPBACK`).
     pub loopback: bool,
     /// The sysctl `net.ipv6.conf.<name>.accept_ra`; `None` without IPv6.
@@ -105,6 +109,7 @@ mod wire {
     pub(super) const INFO_DATA: u16 = 2;
     pub(super) const INFO_PORT_KIND: u16 = 4;
     pub(super) const INFO_PORT_DATA: u16 = 5;
+    pub(super) const PORT_STATE: u16 = 1;
     /// `IFLA_BRPORT_MODE` and `IFLA_BRPORT_ISOLATED`.
     pub(super) const PORT_HAIRPIN: u16 = 4;
     pub(super) const PORT_ISOLATED: u16 = 33;
@@ -116,10 +121,14 @@ mod wire {
     pub(super) const BRIDGE_DEFAULT_PVID: u16 = 39;
     pub(super) const IFF_UP: u32 = 0x1;
     pub(super) const IFF_LOOPBACK: u32 = 0x8;
+    pub(super) const IFF_NOARP: u32 = 0x80;
     pub(super) const IFF_PROMISC: u32 = 0x100;
     pub(super) const IFF_ALLMULTI: u32 = 0x200;
     pub(super) const OPER_UP: u8 = 6;
 }
+
+/// `BR_STATE_FORWARDING`: a bridge port that carries packets.
+pub const FORWARDING: u8 = 3;
 
 impl Link {
     /// Whether it is one end of a pair, of which the other may be in another namespace.
@@ -137,6 +146,7 @@ impl Link {
             index: word(message.get(wire::INDEX..)?)?,
             up: flags & wire::IFF_UP != 0,
             loopback: flags & wire::IFF_LOOPBACK != 0,
+            without_arp: flags & wire::IFF_NOARP != 0,
             promiscuous: flags & wire::IFF_PROMISC != 0,
             set_promiscuous: flags & wire::IFF_PROMISC != 0,
             all_multicast: flags & wire::IFF_ALLMULTI != 0,
@@ -174,6 +184,8 @@ impl Link {
         let on = |data: &[u8], kind: u16| attr::find(data, kind) == Some(&[1]);
         if attr::find_str(info, wire::INFO_PORT_KIND) == Some("bridge") {
             let port = attr::find(info, wire::INFO_PORT_DATA).unwrap_or_default();
+            self.port_state =
+                attr::find(port, wire::PORT_STATE).and_then(|state| state.first().copied());
             self.hairpin = on(port, wire::PORT_HAIRPIN);
             self.isolated = on(port, wire::PORT_ISOLATED);
         }

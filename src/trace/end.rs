@@ -130,6 +130,15 @@ impl<'i> End<'i> {
         {
             return Err(trail.stop("host", format!("bridge {} is down", bridge.name), REPAIR));
         }
+        if let Some(state) = port.port_state.filter(|state| *state != link::FORWARDING) {
+            let what = format!("bridge port {} carries nothing (state {state})", port.name);
+            let advice = format!(
+                "bridge link set dev {} state {}, or see who keeps loops off that bridge (STP)",
+                port.name,
+                link::FORWARDING
+            );
+            return Err(case.trail.stop("host", what, advice));
+        }
         self.guard(case, &port)?;
         let what = match &bridge {
             Some(bridge) => {

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::end::{End, REPAIR, of_address};
 use super::trail::Step;
-use super::{Case, arriving, mapped};
+use super::{Case, arriving, mapped, neighbours};
 use crate::diagnosis;
 use crate::engine::{Node, Resource, reference};
 use crate::inventory::Attachment;
@@ -38,6 +38,7 @@ pub(super) fn route(
     other: Option<&Attachment>,
 ) -> Step<()> {
     reverse_path(case, &mut from.node, &passage)?;
+    neighbours::from_host(case, &mut from.node, &passage.input, passage.source, from.inside.mac)?;
     if local {
         return to_host(case, from, passage);
     }
@@ -57,6 +58,10 @@ pub(super) fn route(
             return Err(case.trail.stop("host", what, advice));
         }
         forward(case, &mut from.node, &passage, &output)?;
+        neighbours::from_host(case, &mut from.node, &output, passage.to, to.inside.mac)?;
+        if let Some(bridge) = &door.bridge {
+            neighbours::from_bridge(case, &mut from.node, bridge, &door.port, to.inside.mac)?;
+        }
         return arriving::arrive(case, &mut to, passage.source, passage.to);
     }
     forward(case, &mut from.node, &passage, &output)?;
@@ -188,6 +193,7 @@ pub(super) fn forward(
         port: case.question.port,
         answers: false,
         redirected: passage.redirected,
+        bridged: false,
     };
     judge(case, node, FORWARD, &packet, "the rules for forwarded packets let it pass")?;
     let answer = Packet {
@@ -201,6 +207,45 @@ pub(super) fn forward(
         ..packet
     };
     judge(case, node, FORWARD, &answer, "and the answer, too")
+}
+
+/// The rules for frames that a bridge carries from port to port, for the packet and for the answer.
+pub(super) fn frame(
+    case: &mut Case<'_>,
+    node: &mut Node<'_>,
+    passage: &Passage,
+    from: &Link,
+    to: &Link,
+) -> Step<()> {
+    let rules = match node.nft() {
+        Ok(socket) => Ruleset { chains: nftables::bridge_chains(socket, &[FORWARD])? },
+        Err(crate::kernel::Error::Nft(nft::Error::Unsupported { .. })) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let packet = Packet {
+        source: passage.source,
+        destination: passage.to,
+        input: (from.name.clone(), from.index),
+        output: (to.name.clone(), to.index),
+        protocol: Some(case.question.transport.number()),
+        source_port: None,
+        port: case.question.port,
+        answers: false,
+        redirected: false,
+        bridged: true,
+    };
+    judged(case, &rules, FORWARD, &packet, None)?;
+    let answer = Packet {
+        source: packet.destination,
+        destination: packet.source,
+        input: packet.output.clone(),
+        output: packet.input.clone(),
+        source_port: packet.port,
+        port: None,
+        answers: true,
+        ..packet
+    };
+    judged(case, &rules, FORWARD, &answer, None)
 }
 
 /// Leads a packet through the rules of a hook.
@@ -222,9 +267,22 @@ pub(super) fn judge(
             rules.chains.extend(xtables::chains(&saved, "filter", v6));
         }
     }
+    judged(case, &rules, point, packet, Some(passes))
+}
+
+/// What rules say to a packet; that they let it pass is told in the words `passes`.
+fn judged(
+    case: &mut Case<'_>,
+    rules: &Ruleset,
+    point: u32,
+    packet: &Packet,
+    passes: Option<&str>,
+) -> Step<()> {
     match rules.judge(point, packet) {
         Judgement::Accepted => {
-            case.trail.pass("rules", passes);
+            if let Some(passes) = passes {
+                case.trail.pass("rules", passes);
+            }
             Ok(())
         }
         Judgement::Unknown(culprit) => {
@@ -270,6 +328,7 @@ fn to_host(case: &mut Case<'_>, from: &mut End<'_>, passage: Passage) -> Step<()
         port: case.question.port,
         answers: false,
         redirected: false,
+        bridged: false,
     };
     judge(case, &mut from.node, INPUT, &packet, "the rules for packets to the host let it pass")?;
     if let Some(port) = case.question.port {

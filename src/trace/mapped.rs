@@ -7,7 +7,7 @@ use ipnetwork::IpNetwork;
 use super::end::{End, REPAIR};
 use super::host::{self, Passage};
 use super::trail::Step;
-use super::{Case, arriving, name};
+use super::{Case, arriving, name, neighbours};
 use crate::engine::Resource;
 use crate::inventory::Attachment;
 use crate::kernel::link;
@@ -134,5 +134,9 @@ pub(super) fn from_outside(case: &mut Case<'_>, port: u16) -> Step<()> {
         return Err(case.trail.stop("host", what, advice));
     }
     host::forward(case, &mut to.node, &passage, &output)?;
+    neighbours::from_host(case, &mut to.node, &output, pod.ip(), to.inside.mac)?;
+    if let Some(bridge) = &door.bridge {
+        neighbours::from_bridge(case, &mut to.node, bridge, &door.port, to.inside.mac)?;
+    }
     arriving::arrive(case, &mut to, somebody, pod.ip())
 }

@@ -6,6 +6,7 @@ mod arriving;
 mod end;
 mod host;
 mod mapped;
+mod neighbours;
 mod sending;
 mod trail;
 

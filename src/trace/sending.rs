@@ -6,13 +6,14 @@ use super::Case;
 use super::arriving;
 use super::end::{Door, End, REPAIR, end, of_address};
 use super::host::{self, Passage};
+use super::neighbours;
 use super::trail::Step;
 use crate::engine::Resource;
 use crate::inventory::Attachment;
 use crate::kernel::link::{self, Link};
 use crate::kernel::route::lookup::{Answer, Way, way};
 use crate::kernel::verdict::{FORWARD, Packet};
-use crate::kernel::{addr, neighbour, sysctl};
+use crate::kernel::{addr, sysctl};
 
 /// Follows a packet to an address, which may be another attachment's.
 pub(super) fn send(case: &mut Case<'_>, to: IpAddr, other: Option<&Attachment>) -> Step<()> {
@@ -33,13 +34,13 @@ pub(super) fn send(case: &mut Case<'_>, to: IpAddr, other: Option<&Attachment>) 
     let source = route.source.unwrap_or(own.ip());
     let Some(door) = from.door(case)? else { return Ok(()) };
     let next = route.via.unwrap_or(to);
-    unanswered(case, &mut from, next)?;
 
     let host_addresses = addr::all(&mut from.node.host)?;
     let is_host_s =
         |address: IpAddr| host_addresses.iter().any(|(_, one)| one.network.ip() == address);
     let passage = Passage { source, to, input: door.link().clone(), redirected: false };
     if route.via.is_some_and(is_host_s) || is_host_s(to) || is_link_local_of(&mut from, next)? {
+        neighbours::from_container(case, &mut from, next, door.link().mac)?;
         if let Some(via) = route.via {
             case.trail.pass("host", format!("the host is the gateway {via}"));
         }
@@ -51,6 +52,7 @@ pub(super) fn send(case: &mut Case<'_>, to: IpAddr, other: Option<&Attachment>) 
         let bridge = bridge.clone();
         return within(case, &mut from, neighbour, &door, &bridge, passage);
     }
+    neighbours::from_container(case, &mut from, next, None)?;
     // Without a bridge there is nobody else on the link.
     let way_out = match &door.bridge {
         Some(bridge) => outside_port(&mut from, bridge)?,
@@ -124,16 +126,6 @@ fn route(case: &mut Case<'_>, from: &mut End<'_>, to: IpAddr) -> Step<Way> {
     Ok(found)
 }
 
-/// Notes a next hop that was asked for and did not answer.
-fn unanswered(case: &mut Case<'_>, from: &mut End<'_>, next: IpAddr) -> Step<()> {
-    let link = from.inside.index;
-    let all = neighbour::list(&mut from.node.pod()?.route)?;
-    if all.iter().any(|one| one.link == link && one.address == next && one.failed) {
-        case.trail.note(&from.name, format!("{next} did not answer when it was last asked for"));
-    }
-    Ok(())
-}
-
 /// Whether a next hop is the host's link-local address, as of a pair without a bridge.
 fn is_link_local_of(from: &mut End<'_>, next: IpAddr) -> Step<bool> {
     let IpAddr::V6(address) = next else { return Ok(false) };
@@ -160,6 +152,7 @@ fn within(
     passage: Passage,
 ) -> Step<()> {
     let mut to = End::open(case, neighbour)?;
+    neighbours::from_container(case, from, passage.to, to.inside.mac)?;
     let Some(other) = to.door(case)? else { return Ok(()) };
     if other.bridge.as_ref().is_none_or(|one| one.index != bridge.index) {
         let what = format!("{} is on another bridge, {}", passage.to, other.link().name);
@@ -171,10 +164,13 @@ fn within(
         let advice = "that is portIsolation in the network's configuration";
         return Err(case.trail.stop("host", what, advice));
     }
+    neighbours::from_bridge(case, &mut from.node, bridge, &other.port, to.inside.mac)?;
+    neighbours::from_bridge(case, &mut from.node, bridge, &door.port, from.inside.mac)?;
     case.trail.pass(
         "host",
         format!("{} carries it from {} to {}", bridge.name, door.port.name, other.port.name),
     );
+    host::frame(case, &mut from.node, &passage, &door.port, &other.port)?;
     let setting = if passage.to.is_ipv6() { "ip6tables" } else { "iptables" };
     let seen = sysctl::read(&format!("net/bridge/bridge-nf-call-{setting}"));
     if seen.is_ok_and(|value| value == "1") {
@@ -189,9 +185,11 @@ fn within(
             port: case.question.port,
             answers: false,
             redirected: false,
+            bridged: false,
         };
         let what = format!("rules see what {} carries (br_netfilter) and let it pass", bridge.name);
         host::judge(case, &mut from.node, FORWARD, &packet, &what)?;
     }
+    neighbours::from_container(case, &mut to, passage.source, from.inside.mac)?;
     arriving::arrive(case, &mut to, passage.source, passage.to)
 }

@@ -63,6 +63,51 @@ pub const BREAKS: &[Break] = &[
         mended: Fixed,
     },
     Break {
+        name: "the host's end is a disabled port",
+        how: "/sbin/bridge link set dev {VETH} state 0",
+        check: None,
+        trace: Some((OVER, "carries nothing (state 0)")),
+        mended: Left,
+    },
+    Break {
+        name: "the pod's interface does without ARP",
+        how: "ip -n a link set eth0 arp off",
+        check: None,
+        trace: Some((OUT, "ARP is turned off")),
+        mended: Left,
+    },
+    Break {
+        name: "the pod has written down where another one is, and it is not there",
+        how: "ip -n a neigh replace 10.88.0.3 lladdr 02:00:00:00:00:99 dev eth0 nud permanent",
+        check: None,
+        trace: Some((OVER, "sent to 02:00:00:00:00:99")),
+        mended: Left,
+    },
+    Break {
+        name: "the host has written down where the pod is, and it is not there",
+        how: "ip neigh replace 10.88.0.2 lladdr 02:00:00:00:00:99 dev br0 nud permanent",
+        check: None,
+        trace: Some((OUT, "sent to 02:00:00:00:00:99")),
+        mended: Left,
+    },
+    Break {
+        name: "the bridge has it written down that the pod is at another port",
+        how: "mac=$(ip -n b -br link show dev eth0 | grep -o '..:..:..:..:..:..'); \
+              /sbin/bridge fdb replace $mac dev {VETH} master static",
+        check: None,
+        trace: Some((OVER, "somebody has written that down")),
+        mended: Left,
+    },
+    Break {
+        name: "a rule drops what the bridge carries between the pods",
+        how: "nft add table bridge guard; nft add chain bridge guard forward \
+              '{ type filter hook forward priority 0; }'; \
+              nft add rule bridge guard forward ip daddr 10.88.0.3 drop",
+        check: None,
+        trace: Some((OVER, "chain forward of nftables table bridge guard")),
+        mended: Left,
+    },
+    Break {
         name: "the pod's MTU is too large for its other end",
         how: "ip -n a link set eth0 mtu 9000",
         check: Some(("mtu", "9000")),

@@ -91,6 +91,7 @@ fn packets(
         port: Some(HTTPS),
         answers: false,
         redirected: false,
+        bridged: false,
     };
     let back = Packet {
         source: world,

@@ -31,13 +31,14 @@ pub enum Family {
 }
 
 impl Family {
-    /// Whether it is for packets of an address's family.
-    pub fn covers(self, address: IpAddr) -> bool {
+    /// Whether it is for such packets.
+    pub fn covers(self, packet: &Packet) -> bool {
         match self {
+            Self::Bridge => packet.bridged,
+            _ if packet.bridged => false,
             Self::Inet => true,
-            Self::Ip => address.is_ipv4(),
-            Self::Ip6 => address.is_ipv6(),
-            Self::Bridge => false,
+            Self::Ip => packet.source.is_ipv4(),
+            Self::Ip6 => packet.source.is_ipv6(),
         }
     }
 
@@ -202,6 +203,8 @@ pub enum Field {
     OutgoingIndex,
     /// `NFPROTO_*`.
     NetworkProtocol,
+    /// The protocol that the frame says it carries (`ETH_P_*`), in network byte order.
+    FrameProtocol,
     /// The transport protocol's number.
     TransportProtocol,
     /// The connection's state, as `NF_CT_STATE_BIT`.
@@ -296,6 +299,8 @@ pub struct Packet {
     pub answers: bool,
     /// Whether the connection's destination was rewritten.
     pub redirected: bool,
+    /// Whether it passes a bridge, from port to port: it meets the chains of that family alone.
+    pub bridged: bool,
 }
 
 /// Every chain of the host that a question may be about.

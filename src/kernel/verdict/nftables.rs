@@ -21,8 +21,24 @@ const FAMILIES: [(Family, nft::Family); 3] = [
 /// # Errors
 /// [`nft::Error`].
 pub fn chains(socket: &mut Socket, points: &[u32]) -> Result<Vec<Chain>, nft::Error> {
+    chains_of(socket, &FAMILIES, points)
+}
+
+/// As [`chains`], but those that a frame meets as it passes a bridge.
+///
+/// # Errors
+/// [`nft::Error`].
+pub fn bridge_chains(socket: &mut Socket, points: &[u32]) -> Result<Vec<Chain>, nft::Error> {
+    chains_of(socket, &[(Family::Bridge, nft::Family::Bridge)], points)
+}
+
+fn chains_of(
+    socket: &mut Socket,
+    families: &[(Family, nft::Family)],
+    points: &[u32],
+) -> Result<Vec<Chain>, nft::Error> {
     let mut chains = Vec::new();
-    for (family, kernels) in FAMILIES {
+    for &(family, kernels) in families {
         let tables = match socket.tables(kernels) {
             Err(nft::Error::Unsupported { .. }) => return Ok(Vec::new()),
             tables => tables?,
@@ -355,6 +371,7 @@ fn field(name: &str, data: &[u8]) -> Field {
                 Field::Transport { offset, length }
             }
         }
+        ("meta", 1) => Field::FrameProtocol,
         ("meta", 4) => Field::IncomingIndex,
         ("meta", 5) => Field::OutgoingIndex,
         ("meta", 6) => Field::IncomingName,

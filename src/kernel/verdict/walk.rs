@@ -52,7 +52,7 @@ impl Ruleset {
         let mut bases: Vec<(&Chain, i32)> = self
             .chains
             .iter()
-            .filter(|chain| chain.family.covers(packet.source))
+            .filter(|chain| chain.family.covers(packet))
             .filter_map(|chain| {
                 let hook = chain.hook.as_ref()?;
                 (hook.point == point && hook.kind != "nat").then_some((chain, hook.priority))
@@ -275,7 +275,10 @@ impl Field {
             Self::OutgoingName => Some(name(&packet.output.0)),
             Self::IncomingIndex => word(packet.input.1),
             Self::OutgoingIndex => word(packet.output.1),
+            Self::NetworkProtocol if packet.bridged => Some(vec![7]),
             Self::NetworkProtocol => Some(vec![if packet.source.is_ipv4() { 2 } else { 10 }]),
+            Self::FrameProtocol if packet.source.is_ipv4() => Some(vec![0x08, 0x00]),
+            Self::FrameProtocol => Some(vec![0x86, 0xdd]),
             Self::TransportProtocol => packet.protocol.map(|number| vec![number]),
             Self::ConnectionState => word(if packet.answers { ESTABLISHED } else { NEW }),
             Self::ConnectionStatus => word(if packet.redirected { REDIRECTED } else { 0 }),

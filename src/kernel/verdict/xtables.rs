@@ -211,6 +211,7 @@ mod tests {
             port: Some(443),
             answers: false,
             redirected: false,
+            bridged: false,
         }
     }
 

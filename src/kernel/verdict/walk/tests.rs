@@ -15,6 +15,7 @@ fn packet(source: &str, destination: &str) -> Packet {
         port: Some(443),
         answers: false,
         redirected: false,
+        bridged: false,
     }
 }
 
