@@ -1,5 +1,6 @@
-//! As injected_faults, for the types that need a kernel with more in it: each step of theirs fails by order.
-//! Run in a guest by scripts/test, with every seventh step, since a guest is slow; `CAUSEWAY_FAULTS=full` is all.
+//! As injected_faults, for the types that need a kernel with more in it: their steps fail by order. It
+//! is not among guest_*.rs, since it needs the program with the feature `faults`; scripts/test runs it in a guest as
+//! well, with every seventh step, since a guest is slow. `CAUSEWAY_FAULTS=full` is all.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
