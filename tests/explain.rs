@@ -83,7 +83,13 @@ fn a_list_is_explained_and_nothing_is_changed() {
         .collect();
     assert_eq!(
         features,
-        [("veth", "here"), ("bridge", "here"), ("tbf", "here"), ("nf_tables", "here")]
+        [
+            ("veth", "here"),
+            ("bridge", "here"),
+            ("tbf", "here"),
+            ("nf_tables", "here"),
+            ("NAT of nf_tables", "here"),
+        ]
     );
 }
 
@@ -122,6 +128,26 @@ fn features_that_are_lacking_are_named() {
     let can = host.has_vlan_filtering();
     assert_eq!(filtering["state"] == "lacking", !can, "{value}");
     assert_eq!(out.status.success(), can && filtering["state"] != "lacking");
+}
+
+/// What a container sends is redirected to where it can be limited.
+#[test]
+fn a_limit_both_ways_needs_a_filter_as_well() {
+    let host = Host::new();
+    let mut config = usual();
+    config["plugins"][2]["egressRate"] = 8_000_000.into();
+    config["plugins"][2]["egressBurst"] = 8_000_000.into();
+    let text = said(&explain(&host, &config, &["--output", "json"]));
+    let value: Value = serde_json::from_str(&text).unwrap();
+    let features = value["features"].as_array().unwrap();
+    let here: Vec<_> = features
+        .iter()
+        .filter(|one| one["state"] == "here")
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    for name in ["ifb", "tbf", "ingress", "u32 and mirred"] {
+        assert!(here.contains(&name), "{name}: {features:?}");
+    }
 }
 
 #[test]

@@ -4,9 +4,12 @@
 
 mod harness;
 
+use std::collections::BTreeSet;
+
 use harness::call::Plugin;
-use harness::chained::{List, Side};
+use harness::chained::{List, Side, address};
 use harness::config::{merge, ptp_dual_stack};
+use harness::forged::Forge;
 use harness::killed::killed_add;
 use harness::refusal::{ALREADY_ATTACHED, CHECK_FAILED};
 use harness::services::Service;
@@ -48,6 +51,14 @@ fn head(host: &Host) -> String {
         links.as_array().unwrap().iter().filter_map(|link| link["ifname"].as_str()).collect();
     assert_eq!(names.len(), 1, "one netkit link on the host: {names:?}");
     names[0].to_owned()
+}
+
+/// The hardware address of the host's netkit link.
+fn host_mac(host: &Host) -> [u8; 6] {
+    let links = host.json(&format!("ip -j link show {}", head(host)));
+    let mac = links[0]["address"].as_str().unwrap();
+    let bytes: Vec<u8> = mac.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+    bytes.try_into().unwrap()
 }
 
 fn outside(host: &Host) -> Pod<'_> {
@@ -221,6 +232,55 @@ fn nothing_stays_after_del_and_gc() {
         pod.destroy();
         call.del();
         assert_eq!(host.link_names(), ["lo"], "{config}: after the namespace is gone");
+    }
+}
+
+/// The head is no port of a bridge: what comes out of it is looked at where the host takes packets in, also
+/// in mode L3, where frames carry hardware addresses of zeros.
+#[test]
+fn a_guarded_container_sends_from_its_own_addresses_alone() {
+    for (plugin, mut config) in modes() {
+        for checked in [false, true] {
+            config["addrspoofchk"] = json!(checked);
+            let about = format!("mode {}, addrspoofchk {checked}", config["mode"]);
+            let host = Host::new();
+            // Nothing else may be what drops them.
+            host.run("sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0");
+            let (blue, green) = (host.pod("blue"), host.pod("green"));
+            let call = blue.call(plugin, &config);
+            let own = call.add();
+            let others = green.call(PTP, &ptp_dual_stack(json!({}))).add();
+            let (own4, own6) = (&address(&own, false), &address(&own, true));
+            let (to4, to6) = (&address(&others, false), &address(&others, true));
+            assert!(blue.reaches(to4) && blue.reaches(to6), "{about}");
+            assert!(green.reaches(own4) && green.reaches(own6), "{about}");
+            let to = host_mac(&host);
+            let forge = Forge { to, ..Forge::of(&blue) };
+            let sent = [
+                forge.udp("own IPv4", (own4, 9), (to4, 9)),
+                forge.udp("own IPv6", (own6, 9), (to6, 9)),
+                forge.udp("another IPv4 of the subnet", ("10.88.0.77", 9), (to4, 9)),
+                forge.udp("another IPv6 of the subnet", ("fd00:88::77", 9), (to6, 9)),
+                forge.udp("an address of the world", ("192.0.2.1", 9), (to4, 9)),
+            ];
+            let last = forge.udp("the last", (own4, 9), (to4, 9));
+            let passed = blue.gets_through(&green.watch(), &sent, &last);
+            let own_ones = BTreeSet::from(["own IPv4", "own IPv6"]);
+            let expected =
+                if checked { own_ones } else { sent.iter().map(|frame| frame.name).collect() };
+            assert_eq!(passed, expected, "{about}");
+            call.check(&own).silence();
+            if checked {
+                host.run("nft flush set inet causeway_addrspoof ipv4");
+                call.check(&own).fails(CHECK_FAILED, &["addrspoof", own4]);
+            }
+            call.del();
+            let elements = host.nft_elements();
+            assert!(
+                elements.iter().all(|(set, _)| !set.contains("spoof")),
+                "{about}: {elements:?}"
+            );
+        }
     }
 }
 

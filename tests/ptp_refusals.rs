@@ -180,6 +180,7 @@ fn wrong_keys_of_netkit() {
         (NETKIT, json!({"type": "netkit", "policy": "drop"}), ["policy", "blackhole"]),
         (NETKIT, json!({"type": "netkit", "peerPolicy": "x"}), ["peerPolicy", "blackhole"]),
         (NETKIT, json!({"type": "netkit", "linkType": "veth"}), ["linkType", "veth"]),
+        (NETKIT, json!({"type": "netkit", "macspoofchk": true}), ["macspoofchk", "addrspoofchk"]),
         (NETKIT, json!({"type": "netkit", "ipam": null}), ["ipam", "netkit"]),
         (PTP, json!({"linkType": "netkit", "mode": "L3"}), ["mode", "L3"]),
     ] {

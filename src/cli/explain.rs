@@ -253,10 +253,11 @@ fn word(state: &State) -> &'static str {
 fn in_words(feature: Feature, state: &State) -> String {
     match state {
         State::Here => styled(output::GOOD, "is here"),
-        State::Loadable => format!(
-            "is loaded when it is used (module {})",
-            feature.module().unwrap_or(feature.name())
-        ),
+        State::Loadable => {
+            let modules = feature.modules();
+            let word = if modules.len() == 1 { "module" } else { "modules" };
+            format!("is loaded when it is used ({word} {})", modules.join(", "))
+        }
         State::Lacking => {
             let lacking = styled(output::BAD, "is lacking");
             format!("{lacking} ({}): an ADD would fail", feature.option())

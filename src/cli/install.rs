@@ -99,8 +99,9 @@ impl Install {
             tell(
                 "pods that causeway attached are still on this node; the plugins that are in place now \
                  have to detach them, and leave rules and records that only causeway knows: `causeway \
-                 repair --leftovers` removes them afterwards. Where a plugin is missing, install again \
-                 and move the pods away first",
+                 repair --leftovers` removes them afterwards. Until then a port of the host that such a pod \
+                 had leads to its address. Where a plugin is missing, install again and move the pods \
+                 away first",
             );
         }
         self.nothing_was_changed(count);

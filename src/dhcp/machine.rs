@@ -16,9 +16,11 @@ use super::message::{Kind, Message, option};
 use super::terms::Terms;
 use crate::kernel::mac::Mac;
 
-/// How long somebody who has the offered address is given to say so. The question goes out together
-/// with the request, so a server that answers at once is waited for no longer than this.
-pub const PROBE_TIME: Duration = Duration::from_millis(10);
+/// How long somebody who has the offered address is given to say so, counted in the time that the server took
+/// for its offer: ARP is answered by a kernel, which on the same network is faster than a server.
+const PROBE_FACTOR: u32 = 4;
+/// The shortest and the longest that is waited so. The question goes out together with the request.
+const PROBE_TIME: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(10));
 /// How many addresses that others have are refused before it is an error.
 const MOST_DECLINES: u32 = 3;
 /// The longest message that is taken, in bytes: what fits into one Ethernet frame.
@@ -80,8 +82,8 @@ pub enum Deed {
 enum State {
     /// Waiting for an offer.
     Selecting,
-    /// Waiting for the ACK of an offer.
-    Requesting { offer: Message, probed: Duration },
+    /// Waiting for the ACK of an offer. Until `until` others may say that they have the address.
+    Requesting { offer: Message, until: Duration },
     /// The ACK is there; others may still say that they have the address.
     Probing { terms: Terms, until: Duration },
     /// Holding a lease.
@@ -218,14 +220,15 @@ impl Machine {
                 self.asked = now;
                 self.taken = None;
                 self.delay = Delay::new(self.client.timing.resend_max);
-                self.state = State::Requesting { offer: message.clone(), probed: now };
+                let (least, most) = PROBE_TIME;
+                let until = now + (now.saturating_sub(self.sent) * PROBE_FACTOR).clamp(least, most);
+                self.state = State::Requesting { offer: message.clone(), until };
                 let request = self.request(message, now);
                 vec![self.send(now, request, To::Everybody), Deed::Probe(message.yours)]
             }
-            (State::Requesting { offer, probed }, Kind::Ack) => {
+            (State::Requesting { offer, until }, Kind::Ack) => {
                 self.tally.hear(message, server);
                 let terms = Terms { ack: message.clone(), since: self.sent };
-                let until = probed + PROBE_TIME;
                 // Nobody was asked about another address than the offered one.
                 if terms.address() == offer.yours && now < until && self.taken.is_none() {
                     self.state = State::Probing { terms, until };

@@ -5,8 +5,10 @@
 
 use std::fmt;
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
+use ipnetwork::IpNetwork;
 use netlink_packet_core::DefaultNla;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{InfoBridge, InfoData, InfoKind};
@@ -17,7 +19,9 @@ use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 use super::error::Error;
 use super::netlink::{RouteSocket, flags};
 use super::netns::Namespace;
-use super::nft;
+use super::port::{Mapping, Transport};
+use super::portmap::{self, Masquerading, Target};
+use super::{masquerade, nft, tc};
 
 /// The index of the loopback device, the same in every namespace.
 const LOOPBACK: i32 = 1;
@@ -42,7 +46,9 @@ pub enum Feature {
     Tbf,
     Htb,
     Ingress,
+    Redirection,
     NfTables,
+    Nat,
 }
 
 /// Whether it is here.
@@ -60,7 +66,7 @@ pub enum State {
 
 impl Feature {
     /// Every one.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Veth,
         Self::Netkit,
         Self::Bridge,
@@ -75,7 +81,9 @@ impl Feature {
         Self::Tbf,
         Self::Htb,
         Self::Ingress,
+        Self::Redirection,
         Self::NfTables,
+        Self::Nat,
     ];
 
     /// Its name, as the kernel's tools have it.
@@ -95,7 +103,9 @@ impl Feature {
             Self::Tbf => "tbf",
             Self::Htb => "htb",
             Self::Ingress => "ingress",
+            Self::Redirection => "u32 and mirred",
             Self::NfTables => "nf_tables",
+            Self::Nat => "NAT of nf_tables",
         }
     }
 
@@ -116,20 +126,31 @@ impl Feature {
             Self::Tbf => "CONFIG_NET_SCH_TBF",
             Self::Htb => "CONFIG_NET_SCH_HTB",
             Self::Ingress => "CONFIG_NET_SCH_INGRESS",
+            Self::Redirection => "CONFIG_NET_CLS_U32, CONFIG_NET_ACT_MIRRED",
             Self::NfTables => "CONFIG_NF_TABLES",
+            Self::Nat => "CONFIG_NFT_NAT, CONFIG_NFT_MASQ",
         }
     }
 
-    /// The module, where it can be one.
-    pub const fn module(self) -> Option<&'static str> {
+    /// Its modules, where it can be built as such.
+    pub const fn modules(self) -> &'static [&'static str] {
         match self {
-            Self::Netkit => None,
-            Self::VlanFiltering => Some("bridge"),
-            Self::Vlan => Some("8021q"),
-            Self::Tbf => Some("sch_tbf"),
-            Self::Htb => Some("sch_htb"),
-            Self::Ingress => Some("sch_ingress"),
-            other => Some(other.name()),
+            Self::Netkit => &[],
+            Self::Veth => &["veth"],
+            Self::Bridge | Self::VlanFiltering => &["bridge"],
+            Self::Macvlan => &["macvlan"],
+            Self::Ipvlan => &["ipvlan"],
+            Self::Vlan => &["8021q"],
+            Self::Dummy => &["dummy"],
+            Self::Vrf => &["vrf"],
+            Self::Tun => &["tun"],
+            Self::Ifb => &["ifb"],
+            Self::Tbf => &["sch_tbf"],
+            Self::Htb => &["sch_htb"],
+            Self::Ingress => &["sch_ingress"],
+            Self::Redirection => &["cls_u32", "act_mirred"],
+            Self::NfTables => &["nf_tables"],
+            Self::Nat => &["nft_chain_nat", "nft_nat", "nft_masq"],
         }
     }
 
@@ -161,7 +182,7 @@ pub fn look_for(features: &[Feature]) -> Vec<(Feature, State)> {
     let folder = modules();
     let scratch = Namespace::unnamed();
     let state = |feature: Feature| {
-        if feature.module().is_some_and(|module| is_loadable(&folder, module)) {
+        if feature.modules().iter().any(|module| is_loadable(&folder, module)) {
             return State::Loadable;
         }
         match &scratch {
@@ -197,13 +218,18 @@ fn is_loadable(folder: &str, module: &str) -> bool {
 /// Asks the kernel, in a namespace where nothing is lost.
 fn probe(feature: Feature) -> State {
     let asked = match feature {
-        Feature::NfTables => return nf_tables(),
+        Feature::NfTables => {
+            return answer(nft::Socket::open().and_then(|mut one| one.tables(nft::Family::Inet)));
+        }
+        Feature::Nat => return answer(nat()),
         Feature::Tun => {
             // A misc device: where the driver is, its entry is.
             let here = Path::new("/sys/class/misc/tun").exists();
             return if here { State::Here } else { State::Lacking };
         }
         Feature::Tbf | Feature::Htb | Feature::Ingress => discipline(feature),
+        // Without the discipline there is nothing to give a filter to, which is told of that one.
+        Feature::Redirection => discipline(Feature::Ingress).and_then(|()| redirection()),
         Feature::VlanFiltering => {
             let filtering = InfoData::Bridge(vec![InfoBridge::VlanFiltering(true)]);
             link(feature, InfoKind::Bridge, Some(filtering))
@@ -250,8 +276,30 @@ fn discipline(feature: Feature) -> Result<(), Error> {
     RouteSocket::open()?.order(request, flags::CREATE | flags::EXCL, doing)
 }
 
-fn nf_tables() -> State {
-    let asked = nft::Socket::open().and_then(|mut socket| socket.tables(nft::Family::Inet));
+fn redirection() -> Result<(), Error> {
+    let mut socket = RouteSocket::open()?;
+    tc::queue_redirect(&mut socket, LOOPBACK.unsigned_abs(), "lo", LOOPBACK.unsigned_abs())?;
+    socket.flush()
+}
+
+/// Makes rules that masquerade and that map a port.
+fn nat() -> Result<(), nft::Error> {
+    let pod = IpNetwork::from(IpAddr::from(Ipv4Addr::LOCALHOST));
+    let mapping =
+        Mapping { protocol: Transport::Tcp, host_ip: None, host_port: 1, container_port: 1 };
+    let target = Target {
+        pod,
+        mappings: vec![mapping],
+        masquerading: Masquerading::None,
+        conditions: Vec::new(),
+    };
+    let mut change = nft::Change::new();
+    masquerade::add(&mut change, &[pod], "probe");
+    portmap::add(&mut change, &target, "probe");
+    nft::Socket::open()?.commit(&change).map(drop)
+}
+
+fn answer<T>(asked: Result<T, nft::Error>) -> State {
     match asked {
         Ok(_) => State::Here,
         Err(nft::Error::Unsupported { .. }) => State::Lacking,

@@ -30,14 +30,13 @@ fn of(resource: &Resource) -> Vec<Feature> {
             Variety::Vlan { .. } => Feature::Vlan,
             Variety::Dummy => Feature::Dummy,
         }],
-        Resource::Ifb(_) => vec![Feature::Ifb, Feature::Ingress],
+        Resource::Ifb(_) => vec![Feature::Ifb, Feature::Ingress, Feature::Redirection],
         Resource::Shaper(shaper) => match shaper.subnets.kind() {
             "htb" => vec![Feature::Tbf, Feature::Htb],
             _ => vec![Feature::Tbf],
         },
-        Resource::Masquerade(_)
-        | Resource::PortMap(_)
-        | Resource::Guard(_)
+        Resource::Masquerade(_) | Resource::PortMap(_) => vec![Feature::NfTables, Feature::Nat],
+        Resource::Guard(_)
         | Resource::AddressGuard(_)
         | Resource::Firewall(_)
         | Resource::BridgePolicy(_) => vec![Feature::NfTables],

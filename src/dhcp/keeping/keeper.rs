@@ -9,7 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
 
 use super::{Manner, Shared, Status};
 use crate::dhcp::clock;
@@ -22,8 +23,8 @@ use crate::engine::journal::boot_id;
 use crate::kernel::Error;
 use crate::kernel::packet::PacketSocket;
 
-/// No thread sleeps longer than this, in milliseconds, since poll cannot.
-const LONGEST_SLEEP: u128 = 1 << 30;
+/// The stack of a thread that closes a socket, in bytes.
+const SMALL_STACK: usize = 64 << 10;
 
 /// How often the interface is changed at most until the kernel does it: what it refuses for lack of memory
 /// or since it is busy it may do a moment later, and nobody else will ask.
@@ -167,9 +168,14 @@ impl Keeper {
 
     /// The interface, found anew unless it is at hand. A site that is known must be the same.
     fn place(&mut self) -> Result<&mut Place, String> {
-        let found = self.find().map_err(|error| error.to_string())?;
-        let found = found.ok_or_else(|| self.gone())?;
-        Ok(self.place.insert(found))
+        let at_hand = match self.place.take() {
+            Some(place) => place,
+            None => {
+                let found = self.find().map_err(|error| error.to_string())?;
+                found.ok_or_else(|| self.gone())?
+            }
+        };
+        Ok(self.place.insert(at_hand))
     }
 
     /// Whether the interface is still there; what cannot be known just now counts as being there.
@@ -207,7 +213,9 @@ impl Keeper {
     /// Lets go of everything that is needed only for talking.
     fn rest(&mut self, machine: &Machine) {
         if !machine.is_talking() {
-            self.ear = None;
+            if let Some(ear) = self.ear.take() {
+                close_aside(ear);
+            }
             self.voice = None;
             self.place = None;
         }
@@ -215,19 +223,12 @@ impl Keeper {
 
     /// Waits until the time has come, a frame was heard, or somebody wants something.
     fn sleep(&mut self, until: Option<Duration>) -> Result<Woken, Error> {
-        let timeout = match until {
-            None => PollTimeout::NONE,
-            Some(until) => {
-                let left = until.saturating_sub(clock::now()).as_micros().div_ceil(1000);
-                let left = i32::try_from(left.min(LONGEST_SLEEP)).unwrap_or(i32::MAX);
-                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
-            }
-        };
+        let left = until.map(|until| TimeSpec::from(until.saturating_sub(clock::now())));
         let mut waiting = vec![PollFd::new(self.woken.as_fd(), PollFlags::POLLIN)];
         if let Some(ear) = &self.ear {
             waiting.push(PollFd::new(ear.as_fd(), PollFlags::POLLIN));
         }
-        match poll(&mut waiting, timeout) {
+        match ppoll(&mut waiting, left, None) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(Error::Socket { doing: "wait for a frame", errno }),
         }
@@ -432,6 +433,14 @@ impl Keeper {
         self.manner.store.remove(&self.id);
         self.shared.set(Status::Over(why));
     }
+}
+
+/// Closes a socket in a thread of its own, since that takes the kernel some 10 ms, in which the lease may be
+/// asked back.
+fn close_aside(ear: PacketSocket) {
+    // Without a thread it is closed here, with what would have run in it.
+    let closing = thread::Builder::new().name("closing".into()).stack_size(SMALL_STACK);
+    let _ = closing.spawn(move || drop(ear));
 }
 
 /// A number that differs from one lease to the next.

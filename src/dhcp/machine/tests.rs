@@ -80,12 +80,24 @@ fn an_address_is_sought_asked_for_and_probed() {
 
     let ack = reply(Kind::Ack, request, 100);
     assert_eq!(machine.hear(&ack, SERVER, at(3)), []);
-    assert_eq!(machine.wake(), Some(at(12)));
-    assert_eq!(machine.tick(at(11)), []);
+    assert_eq!(machine.wake(), Some(at(10)));
+    assert_eq!(machine.tick(at(9)), []);
     let held = Terms { ack, since: at(2) };
-    assert_eq!(machine.tick(at(12)), [Deed::Hold(held)]);
+    assert_eq!(machine.tick(at(10)), [Deed::Hold(held)]);
     assert!(!machine.is_talking());
     assert_eq!(machine.wake(), Some(at(50_002)));
+}
+
+/// Others are given longer where the server itself takes longer, and never for ever.
+#[test]
+fn a_claim_is_waited_for_as_the_server_is_quick() {
+    for (offered, until) in [(0, 3), (1, 5), (2, 10), (3, 13), (5000, 5010)] {
+        let (mut machine, deeds) = Machine::seek(client(), 1, at(0));
+        let deeds = machine.hear(&reply(Kind::Offer, sent(&deeds).0, 100), SERVER, at(offered));
+        let ack = reply(Kind::Ack, sent(&deeds).0, 100);
+        assert_eq!(machine.hear(&ack, SERVER, at(offered)), []);
+        assert_eq!(machine.wake(), Some(at(until)), "an offer after {offered} ms");
+    }
 }
 
 #[test]

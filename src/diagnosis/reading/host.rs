@@ -98,7 +98,7 @@ pub(super) fn sysctls(facts: &mut Facts) {
 }
 
 /// What plugin types need of the kernel. nf_tables is asked when rules are read.
-const NEEDS: [(&str, &[Feature]); 10] = [
+const NEEDS: [(&str, &[Feature]); 11] = [
     ("bridge", &[Feature::Bridge, Feature::Veth]),
     ("ptp", &[Feature::Veth]),
     ("netkit", &[Feature::Netkit]),
@@ -108,7 +108,8 @@ const NEEDS: [(&str, &[Feature]); 10] = [
     ("dummy", &[Feature::Dummy]),
     ("vrf", &[Feature::Vrf]),
     ("tap", &[Feature::Tun]),
-    ("bandwidth", &[Feature::Tbf, Feature::Ingress, Feature::Ifb]),
+    ("bandwidth", &[Feature::Tbf, Feature::Ingress, Feature::Ifb, Feature::Redirection]),
+    ("portmap", &[Feature::Nat]),
 ];
 
 /// The kernel's release, and what it lacks of what configured plugins need.

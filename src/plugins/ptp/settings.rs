@@ -52,6 +52,9 @@ pub struct NetkitKeys {
     #[serde(deserialize_with = "filled")]
     #[cfg_attr(test, schemars(extend("enum" = ["forward", "blackhole"])))]
     peer_policy: Option<String>,
+    /// A key of bridge, which must not pass unseen where it looks as if it guarded something.
+    #[cfg_attr(test, schemars(skip))]
+    macspoofchk: bool,
 }
 
 /// What the pair is made of.
@@ -131,6 +134,11 @@ impl Settings {
 
 fn manner(request: &Request) -> Result<Manner, Error> {
     let keys: NetkitKeys = section(&request.config.value, &[])?;
+    if keys.macspoofchk && !matches!(request.verb, Verb::Del | Verb::Gc) {
+        let problem = "guards ports of a bridge, and netkit has none: give addrspoofchk, which guards the addresses \
+                       that packets come from";
+        return Err(Error::config("macspoofchk", problem.to_owned()));
+    }
     let mode = match keys.mode.as_deref() {
         None => Mode::default(),
         Some("l2") => Mode::L2,
