@@ -5,6 +5,7 @@
 //! slash. Writing is atomic against a kill (temporary file, then rename). There is no fsync: after
 //! a crash of the whole node the boot ID has changed and every namespace is gone.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
@@ -26,6 +27,9 @@ const LONGEST_NAME: usize = 255 - state_file::ASIDE.len();
 
 /// What the name of a record that is being written begins with; no container ID does.
 const NEW: &str = ".new.";
+
+/// What stands before the digest of a container ID that is too long for a file's name.
+const DIGEST: &str = "sha256-";
 
 /// The format of records.
 const VERSION: u32 = 1;
@@ -85,7 +89,7 @@ impl Journal {
         }
         let digest = Sha256::digest(container_id.as_bytes());
         let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.directory.join(format!("sha256-{hex}:{ifname}:{plugin}"))
+        self.directory.join(format!("{DIGEST}{hex}:{ifname}:{plugin}"))
     }
 
     /// Reads an attachment's record; `None` when there is none. What cannot be understood, or is
@@ -204,6 +208,15 @@ impl Journal {
     /// # Errors
     /// [`Error::State`] when the directory cannot be listed.
     pub fn list(&self) -> Result<Vec<Record>, Error> {
+        self.list_where(&|_, _| true)
+    }
+
+    /// The records of those attachments, container ID and interface, that `wanted` is true of, and any whose
+    /// file does not tell. Files of others are not read.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn list_where(&self, wanted: &dyn Fn(&str, &str) -> bool) -> Result<Vec<Record>, Error> {
         let failed = |source| Error::State {
             path: self.directory.clone(),
             doing: "list the records",
@@ -221,6 +234,13 @@ impl Journal {
             if name.starts_with('.') || name.ends_with(state_file::ASIDE) {
                 continue;
             }
+            let mut parts = name.split(':');
+            if let (Some(container_id), Some(ifname)) = (parts.next(), parts.next())
+                && !container_id.starts_with(DIGEST)
+                && !wanted(container_id, ifname)
+            {
+                continue;
+            }
             match self.read_file(&entry.path()) {
                 Ok(record) => records.extend(record),
                 Err(error) => log::error!("passed over: {error}"),
@@ -231,7 +251,7 @@ impl Journal {
 
     /// Removes what killed processes were writing of attachments that are not among the `valid`, container
     /// IDs and interfaces: of those an ADD may be under way.
-    pub fn sweep(&self, valid: &[(&str, &str)]) {
+    pub fn sweep(&self, valid: &HashSet<(&str, &str)>) {
         for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let Some(name) = name.to_str().filter(|name| name.starts_with(NEW)) else { continue };

@@ -9,6 +9,7 @@ pub mod error;
 pub mod host_end;
 pub mod journal;
 pub mod leaving;
+pub mod mass_removal;
 pub mod node;
 pub mod owner;
 pub mod reference;

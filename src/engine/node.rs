@@ -54,8 +54,8 @@ pub struct Node<'a> {
     pub rules: nft::Change,
     /// Who keeps the leases.
     pub leases: Option<&'a dyn LeaseKeeper>,
-    /// UDP ports of which connections are to be forgotten with the next commit, and whether of IPv6.
-    udp: Vec<(Vec<u16>, bool)>,
+    /// UDP ports of which connections are to be forgotten with the next commit, of IPv4 and of IPv6.
+    udp: [Vec<u16>; 2],
     /// What is to be removed from the host together.
     pub(super) leaving: Leaving,
     /// Whether the step under way has made, or may have made, something that attachments share, although
@@ -89,7 +89,7 @@ impl<'a> Node<'a> {
             pod,
             rules: nft::Change::default(),
             leases,
-            udp: Vec::new(),
+            udp: Default::default(),
             leaving: Leaving::default(),
             has_made: false,
             home,
@@ -122,6 +122,12 @@ impl<'a> Node<'a> {
         self.pod = Some(Pod { namespace, route });
         self.pod_links.clear();
         Ok(())
+    }
+
+    /// Goes on without a container, for what has none any more.
+    pub fn leave_pod(&mut self) {
+        self.pod = None;
+        self.pod_links.clear();
     }
 
     /// The socket of one side.
@@ -255,9 +261,8 @@ impl<'a> Node<'a> {
     /// Has the kernel forget, once the rules are changed, its UDP connections to `ports` of the host:
     /// they would go on as before.
     pub fn forget_udp(&mut self, ports: &[u16], v6: bool) {
-        if !ports.is_empty() {
-            self.udp.push((ports.to_vec(), v6));
-        }
+        let [of_v4, of_v6] = &mut self.udp;
+        if v6 { of_v6 } else { of_v4 }.extend(ports);
     }
 
     /// Carries out the queued changes of rules.
@@ -269,7 +274,8 @@ impl<'a> Node<'a> {
             let change = std::mem::take(&mut self.rules);
             self.nft()?.commit(&change)?;
         }
-        for (ports, v6) in std::mem::take(&mut self.udp) {
+        let [of_v4, of_v6] = std::mem::take(&mut self.udp);
+        for (ports, v6) in [(of_v4, false), (of_v6, true)] {
             // New connections work all the same.
             if let Err(error) = conntrack::forget_udp(&ports, v6) {
                 log::warn!("UDP connections of before may go astray for a while: {error}");

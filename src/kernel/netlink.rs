@@ -136,6 +136,14 @@ impl RouteSocket {
     /// # Errors
     /// The first refusal, after all answers have been read; the rest of the batch was carried out.
     pub fn flush(&mut self) -> Result<(), Error> {
+        self.flush_despite(None)
+    }
+
+    /// As [`Self::flush`]; refusals with one error number do not count.
+    ///
+    /// # Errors
+    /// As [`Self::flush`].
+    pub fn flush_despite(&mut self, errno: Option<Errno>) -> Result<(), Error> {
         if self.batch.is_empty() {
             return Ok(());
         }
@@ -150,7 +158,9 @@ impl RouteSocket {
                     continue;
                 }
                 let Some(pending) = self.pending.pop_front() else { break };
-                if let Said::Refused(code, said) = answer.said {
+                if let Said::Refused(code, said) = answer.said
+                    && errno != Some(Errno::from_raw(code))
+                {
                     first.get_or_insert(refused(pending.doing, code, said));
                 }
             }

@@ -1,14 +1,15 @@
 //! GC: what is left of attachments that nobody counts as valid any more (CNI spec 1.1.0, section 2,
 //! "GC").
 
+use std::collections::HashSet;
+
 use super::call::{Call, home};
 use super::chain::Member;
 use super::{Error, Role, SELF, limits};
 use crate::delegate;
 use crate::engine::journal::Record;
-use crate::engine::{self, Node, Owner, apply};
+use crate::engine::{self, Node, Owner, mass_removal};
 use crate::ipam::host_local::Holder;
-use crate::kernel::netns::Namespace;
 
 const VALID: &str = "cni.dev/valid-attachments";
 
@@ -29,9 +30,9 @@ pub(super) fn collect(call: &Call<'_>) -> Result<(), Error> {
         ));
     };
     limits::keep_what_is_needed(call, None);
-    let is_valid = |container_id: &str, ifname: &str| {
-        valid.iter().any(|one| one.container_id == container_id && one.ifname == ifname)
-    };
+    let valid: HashSet<(&str, &str)> =
+        valid.iter().map(|one| (one.container_id.as_str(), one.ifname.as_str())).collect();
+    let is_valid = |container_id: &str, ifname: &str| valid.contains(&(container_id, ifname));
     let mut left = Vec::new();
     let mut keep = |result: Result<(), Error>| {
         if let Err(error) = result {
@@ -49,22 +50,20 @@ pub(super) fn collect(call: &Call<'_>) -> Result<(), Error> {
         keep(source.retain(&valid_holder).map_err(Error::from));
     }
     let journal = call.journal();
-    let records = journal.list().unwrap_or_else(|error| {
+    let records = journal.list_where(&|container_id, ifname| !is_valid(container_id, ifname));
+    let mut stale = records.unwrap_or_else(|error| {
         keep(Err(error.into()));
         Vec::new()
     });
-    for record in records {
-        let owner = &record.owner;
-        if !is_ours(call, &record) || is_valid(&owner.container_id, &owner.ifname) {
-            continue;
-        }
-        log::info!("collecting {}", owner.text());
-        let removed = remove_record(&record);
-        keep(removed.and_then(|()| Ok(journal.remove(owner, &record.plugin)?)));
-    }
-    let names: Vec<_> =
-        valid.iter().map(|one| (one.container_id.as_str(), one.ifname.as_str())).collect();
-    journal.sweep(&names);
+    stale.retain(|Record { owner, .. }| !is_valid(&owner.container_id, &owner.ifname));
+    stale.retain(|record| is_ours(call, record));
+    // Leases are the address source's to collect.
+    mass_removal::remove(stale, &mut |record, removed| {
+        log::info!("collecting {}", record.owner.text());
+        let forgotten = removed.and_then(|()| journal.remove(&record.owner, &record.plugin));
+        keep(forgotten.map_err(Error::from));
+    });
+    journal.sweep(&valid);
     // Attachments whose record is lost.
     let mut node = Node::open(home()?, None, None)?;
     let is_stale = |text: &str| {
@@ -93,12 +92,4 @@ fn is_ours(call: &Call<'_>, record: &Record) -> bool {
         || call.steps().any(|(_, step)| step.plugin_type() == record.plugin)
         // Asked by itself, by another program's plugin.
         || call.source.as_ref().is_some_and(|source| source.name() == record.plugin)
-}
-
-fn remove_record(record: &Record) -> Result<(), Error> {
-    let pod = record.netns.as_deref().map(Namespace::open_if_there).transpose();
-    let pod = pod.map_err(crate::kernel::Error::from)?.flatten();
-    // Leases are the address source's to collect.
-    let mut node = Node::open(home()?, pod, None)?;
-    Ok(apply::remove(&record.resources, &mut node)?)
 }

@@ -34,9 +34,10 @@ impl Kind for Lease {
     }
 
     fn remove(&self, node: &mut Node<'_>) -> Result<(), Error> {
+        let Some(keeper) = node.leases else { return Ok(()) };
         // Somebody else may have the address the next moment.
         node.remove_leaving()?;
-        node.leases.map_or(Ok(()), |keeper| keeper.release().map_err(Error::Lease))
+        keeper.release().map_err(Error::Lease)
     }
 
     fn outlives_namespace(&self) -> bool {

@@ -20,6 +20,13 @@ use crate::kernel::netlink::RouteSocket;
 /// `IFLA_PORT_SELF` of linux/if_link.h.
 const PORT_SELF: u16 = 25;
 
+/// The most links that go in one request: nobody else can change links until it is done.
+const TOGETHER: usize = 256;
+
+/// Links that are put into the group at once: fewer than fill a batch of the socket's, which would then be sent
+/// without regard to what may be refused.
+const BATCH: usize = 64;
+
 /// A link that is to be removed: its index and its name.
 pub type Leaving = (u32, String);
 
@@ -30,15 +37,16 @@ pub type Leaving = (u32, String);
 /// The first refusal, after every link has been tried.
 pub fn remove_together(socket: &mut RouteSocket, links: &[Leaving]) -> Result<(), Error> {
     socket.flush()?;
-    if links.len() > 1 && remove_as_group(socket, links, unlikely_group())? {
-        return Ok(());
-    }
     let mut first = None;
-    for (index, name) in links {
-        queue_remove(socket, *index, name)?;
-        match socket.flush() {
-            Err(error) if !error.is(Errno::ENODEV) => drop(first.get_or_insert(error)),
-            _ => {}
+    for links in links.chunks(TOGETHER) {
+        if links.len() > 1 && remove_as_group(socket, links, unlikely_group())? {
+            continue;
+        }
+        for (index, name) in links {
+            queue_remove(socket, *index, name)?;
+            if let Err(error) = socket.flush_despite(Some(Errno::ENODEV)) {
+                first.get_or_insert(error);
+            }
         }
     }
     first.map_or(Ok(()), Err)
@@ -62,15 +70,17 @@ pub fn remove_as_group(
     group: u32,
 ) -> Result<bool, Error> {
     queue_probe(socket, group)?;
-    for (index, name) in links {
-        let message = LinkUnspec::new_with_index(*index).link_group(group).build();
-        let doing = format!("set the group of {name}");
-        socket.queue(RouteNetlinkMessage::SetLink(message), 0, doing)?;
-    }
-    match socket.flush() {
-        Err(error @ Error::Socket { .. }) => return Err(error),
-        Err(error) if !error.is(Errno::ENODEV) => return Ok(false),
-        _ => {}
+    for links in links.chunks(BATCH) {
+        for (index, name) in links {
+            let message = LinkUnspec::new_with_index(*index).link_group(group).build();
+            let doing = format!("set the group of {name}");
+            socket.queue(RouteNetlinkMessage::SetLink(message), 0, doing)?;
+        }
+        match socket.flush_despite(Some(Errno::ENODEV)) {
+            Err(error @ Error::Socket { .. }) => return Err(error),
+            Err(_) => return Ok(false),
+            Ok(()) => {}
+        }
     }
     let mut message = LinkMessage::default();
     message.attributes.push(LinkAttribute::Group(group));
