@@ -33,8 +33,8 @@ pub struct Measured {
     pub wall: Duration,
     /// User and system time of the process and of every descendant that was waited for.
     pub cpu: Duration,
-    /// Of the largest process.
-    pub peak_rss_kib: u64,
+    /// Of the largest process, if it was looked at.
+    pub peak_rss_kib: Option<u64>,
 }
 
 impl Measured {
@@ -90,7 +90,8 @@ impl Call {
             .map_err(Error::io(format!("execute {}", self.program.display())))
     }
 
-    fn refused(&self, code: i32, output: &Output) -> Error {
+    /// That it ended with a code of failure.
+    pub fn refused(&self, code: i32, output: &Output) -> Error {
         let mut answer = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         answer.push_str(String::from_utf8_lossy(&output.stderr).trim());
         Error::Refused { who: self.who.clone(), verb: self.verb.to_owned(), code, answer }
@@ -104,7 +105,7 @@ fn parse(report: &str) -> Option<(Measured, i32)> {
     let mut next = || numbers.next().flatten();
     let wall = Duration::from_nanos(next()?);
     let cpu = Duration::from_micros(next()?) + Duration::from_micros(next()?);
-    let peak_rss_kib = next()?;
+    let peak_rss_kib = Some(next()?);
     let code = i32::try_from(next()?).ok()?;
     Some((Measured { wall, cpu, peak_rss_kib }, code))
 }

@@ -13,8 +13,22 @@ pub struct Case {
     pub leases: u32,
     /// Whether the range has one free address, and the turn has come round to its beginning.
     pub is_nearly_full: bool,
-    /// Pods of the same contender that are attached before.
-    pub attached: usize,
+    pub plan: Plan,
+    /// Whether it takes minutes, and is measured only if it is asked for.
+    pub is_long: bool,
+}
+
+/// How a case is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// One pod comes and goes after the other.
+    OneByOne,
+    /// One comes and goes among so many others, in rising order.
+    Among(&'static [usize]),
+    /// A hundred come, then go, with so many calls at once.
+    Burst(usize),
+    /// GC removes so many of a thousand.
+    Collection(usize),
 }
 
 const fn of(kind: Kind) -> Shape {
@@ -33,11 +47,20 @@ const LIFE: &[Verb] = &[Verb::Add, Verb::Check, Verb::Del];
 const ENDS: &[Verb] = &[Verb::Add, Verb::Del];
 
 fn case(name: &'static str, about: &'static str, shape: Shape, verbs: &'static [Verb]) -> Case {
-    Case { name, about, shape, verbs, leases: 0, is_nearly_full: false, attached: 0 }
+    Case {
+        name,
+        about,
+        shape,
+        verbs,
+        leases: 0,
+        is_nearly_full: false,
+        plan: Plan::OneByOne,
+        is_long: false,
+    }
 }
 
-/// All cases, in order; those with many pods, which take minutes, only if wanted.
-pub fn all(with_density: bool) -> Vec<Case> {
+/// All cases, in order.
+pub fn all() -> Vec<Case> {
     let ipam =
         |name, about, leases| Case { leases, ..case(name, about, of(Kind::HostLocal), ENDS) };
     let mut cases = vec![
@@ -50,6 +73,22 @@ pub fn all(with_density: bool) -> Vec<Case> {
             dual_stack(Kind::Bridge),
             LIFE,
         ),
+        case(
+            "bridge-static",
+            "the same, with an address that is told",
+            of(Kind::BridgeStatic),
+            LIFE,
+        ),
+        Case {
+            // The reference's first question gets lost at times, and it asks again after ten seconds.
+            is_long: true,
+            ..case(
+                "bridge-dhcp",
+                "the same, with an address from a DHCP server that answers at once",
+                of(Kind::BridgeDhcp),
+                LIFE,
+            )
+        },
         case("ptp", "default route, host-local with an IPv4 /16", of(Kind::Ptp), LIFE),
         case("ptp-masq", "the same with ipMasq", masqueraded(Kind::Ptp), LIFE),
         case("ptp-dual", "the same without ipMasq, with an IPv6 /64", dual_stack(Kind::Ptp), LIFE),
@@ -94,33 +133,52 @@ pub fn all(with_density: bool) -> Vec<Case> {
             )
         },
     ];
-    if with_density {
-        let dense =
-            |name, about, shape, attached| Case { attached, ..case(name, about, shape, ENDS) };
-        cases.extend([
-            dense("density-100", "bridge, with 100 pods attached", of(Kind::Bridge), 100),
-            dense("density-500", "bridge, with 500 pods attached", of(Kind::Bridge), 500),
-            dense(
-                "density-masq-100",
-                "ipMasq, with 100 pods attached",
-                masqueraded(Kind::Bridge),
-                100,
-            ),
-            dense(
-                "density-masq-500",
-                "ipMasq, with 500 pods attached",
-                masqueraded(Kind::Bridge),
-                500,
-            ),
-            dense(
-                "density-chain-500",
-                "the chain, with 500 pods attached",
-                masqueraded(Kind::Chain),
-                500,
-            ),
-        ]);
-    }
+    cases.extend(with_many_pods());
     cases
+}
+
+/// How many others there are; without `--all` or `--only` no more than the second.
+const OTHERS: [usize; 4] = [0, 100, 500, 1_000];
+
+/// The cases with many pods. Where the number of the others is part of the name of what is reported, the
+/// case's own name has none.
+fn with_many_pods() -> Vec<Case> {
+    let with = |name, about, shape, plan| Case { plan, ..case(name, about, shape, ENDS) };
+    let long = |name, about, shape, plan| Case { is_long: true, ..with(name, about, shape, plan) };
+    let (bridge, masqueraded, chain) =
+        (of(Kind::Bridge), masqueraded(Kind::Bridge), masqueraded(Kind::Chain));
+    vec![
+        with("density", "bridge, among others attached", bridge, Plan::Among(&OTHERS)),
+        with("burst-50", "bridge, 100 pods at once, 50 calls at a time", bridge, Plan::Burst(50)),
+        long("burst-1", "bridge, 100 pods, one after the other", bridge, Plan::Burst(1)),
+        long("burst-10", "bridge, 100 pods at once, 10 calls at a time", bridge, Plan::Burst(10)),
+        long(
+            "burst-chain-50",
+            "the chain, 100 pods at once, 50 calls at a time",
+            chain,
+            Plan::Burst(50),
+        ),
+        long("density-chain", "the chain, among others attached", chain, Plan::Among(&OTHERS)),
+        long("gc-0", "1,000 attachments with ipMasq, all valid", masqueraded, Plan::Collection(0)),
+        long(
+            "gc-100",
+            "1,000 attachments with ipMasq, 100 of them stale",
+            masqueraded,
+            Plan::Collection(100),
+        ),
+        long(
+            "gc-1000",
+            "1,000 attachments with ipMasq, all stale",
+            masqueraded,
+            Plan::Collection(1_000),
+        ),
+        long(
+            "gc-chain-100",
+            "1,000 attachments with the chain, 100 of them stale",
+            chain,
+            Plan::Collection(100),
+        ),
+    ]
 }
 
 /// The cases that need a kernel with more in it than many a machine has; `scripts/bench --guest` has

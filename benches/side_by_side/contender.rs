@@ -16,6 +16,7 @@ pub enum Verb {
     Add,
     Check,
     Del,
+    Gc,
     Version,
 }
 
@@ -26,6 +27,7 @@ impl Verb {
             Self::Add => "ADD",
             Self::Check => "CHECK",
             Self::Del => "DEL",
+            Self::Gc => "GC",
             Self::Version => "VERSION",
         }
     }
@@ -104,6 +106,11 @@ impl Contender {
         }
     }
 
+    /// Whether it has GC. The reference's newest release has none.
+    pub fn collects(&self) -> bool {
+        matches!(self.name, "causeway" | "fused")
+    }
+
     /// Whether the bridge must be made for it.
     pub fn needs_bridge(&self) -> bool {
         self.manner == Manner::Floor
@@ -124,50 +131,80 @@ impl Contender {
         pod: &Pod,
         make: &mut dyn FnMut(&Call) -> Result<String, Error>,
     ) -> Result<String, Error> {
-        let call = Call {
-            who: self.name.to_owned(),
-            verb: verb.name(),
-            program: self.path.clone(),
-            arguments: Vec::new(),
-            environment: Vec::new(),
-            stdin: String::new(),
-        };
         if self.manner == Manner::Floor {
-            return make(&Call { arguments: floor_arguments(verb, network, pod), ..call });
+            let arguments = floor_arguments(verb, network, pod);
+            return make(&Call { arguments, ..self.call(verb, &self.path) });
         }
         let mut configurations = network.configurations(pod, self.manner == Manner::AsOne);
         match verb {
             Verb::Del => configurations.reverse(),
             Verb::Version => configurations = vec![json!({ "cniVersion": "1.0.0" })],
-            Verb::Add | Verb::Check => {}
+            Verb::Add | Verb::Check | Verb::Gc => {}
         }
         let mut previous = pod.result.clone();
         let mut answer = String::new();
         for mut configuration in configurations {
-            let mut environment = vec![
-                ("CNI_COMMAND", verb.name().to_owned()),
-                ("CNI_PATH", self.path.to_string_lossy().into_owned()),
-                ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
-            ];
-            if verb != Verb::Version {
-                environment.push(("CNI_CONTAINERID", pod.container_id.clone()));
-                environment.push(("CNI_NETNS", pod.netns.clone()));
-                environment.push(("CNI_IFNAME", IFNAME.to_owned()));
-            }
-            let program = configuration.get("type").and_then(Value::as_str).unwrap_or("bridge");
-            let program = self.path.join(program);
             if !previous.is_null()
                 && let Value::Object(keys) = &mut configuration
             {
                 keys.insert("prevResult".to_owned(), previous.clone());
             }
-            let stdin = configuration.to_string();
-            answer = make(&Call { program, environment, stdin, ..call.clone() })?;
+            let mut call = self.plugin_call(verb, &configuration);
+            if verb != Verb::Version {
+                call.environment.push(("CNI_CONTAINERID", pod.container_id.clone()));
+                call.environment.push(("CNI_NETNS", pod.netns.clone()));
+                call.environment.push(("CNI_IFNAME", IFNAME.to_owned()));
+            }
+            answer = make(&call)?;
             if verb == Verb::Add {
                 previous = serde_json::from_str(&answer).unwrap_or(Value::Null);
             }
         }
         Ok(answer)
+    }
+
+    /// Makes the calls of GC, which removes every attachment that is not among the valid ones.
+    pub fn collect(
+        &self,
+        network: &Network,
+        valid: &[Pod],
+        make: &mut dyn FnMut(&Call) -> Result<String, Error>,
+    ) -> Result<(), Error> {
+        let valid: Vec<_> = valid
+            .iter()
+            .map(|pod| json!({ "containerID": pod.container_id, "ifname": IFNAME }))
+            .collect();
+        for mut configuration in network.configurations_of_all(self.manner == Manner::AsOne) {
+            if let Value::Object(keys) = &mut configuration {
+                keys.insert("cniVersion".to_owned(), json!("1.1.0"));
+                keys.insert("cni.dev/valid-attachments".to_owned(), json!(valid));
+            }
+            make(&self.plugin_call(Verb::Gc, &configuration))?;
+        }
+        Ok(())
+    }
+
+    /// A call of the plugin that a configuration is for, which is not yet about a pod.
+    fn plugin_call(&self, verb: Verb, configuration: &Value) -> Call {
+        let program = configuration.get("type").and_then(Value::as_str).unwrap_or("bridge");
+        let environment = vec![
+            ("CNI_COMMAND", verb.name().to_owned()),
+            ("CNI_PATH", self.path.to_string_lossy().into_owned()),
+            ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()),
+        ];
+        let stdin = configuration.to_string();
+        Call { environment, stdin, ..self.call(verb, &self.path.join(program)) }
+    }
+
+    fn call(&self, verb: Verb, program: &Path) -> Call {
+        Call {
+            who: self.name.to_owned(),
+            verb: verb.name(),
+            program: program.to_owned(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            stdin: String::new(),
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! The private "host" that a case happens in.
 
+use std::env;
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,15 +20,65 @@ const NETNS: &str = "/run/netns";
 const LEASES: &str = "/var/lib/cni/networks";
 const PRIVATE: [&str; 2] = ["/run", "/var/lib/cni"];
 
-/// A network namespace, with /run and /var/lib/cni of its own, that this process is in. The kernel
-/// takes it away when it is dropped or the process ends.
+/// Where this process came from, before it moved into a host.
+static HOME: OnceLock<Home> = OnceLock::new();
+
+struct Home {
+    place: Place,
+    directory: PathBuf,
+}
+
+/// A network and a mount namespace that this process was in.
+struct Place {
+    network: File,
+    mounts: File,
+}
+
+impl Place {
+    /// Where this process is.
+    fn here() -> Result<Self, Error> {
+        let open = |path| File::open(path).map_err(Error::io("open the own namespace"));
+        Ok(Self { network: open("/proc/self/ns/net")?, mounts: open("/proc/self/ns/mnt")? })
+    }
+
+    /// Moves this process there. Its working directory is the same as ever: it lies in files that all
+    /// hosts share.
+    fn enter(&self) -> Result<(), Error> {
+        let home = home()?;
+        setns(&self.network, CloneFlags::CLONE_NEWNET).map_err(Error::io("enter a namespace"))?;
+        // The kernel refuses as long as a thread is there, also one that has been joined and is about
+        // to go.
+        let start = Instant::now();
+        while let Err(errno) = setns(&self.mounts, CloneFlags::CLONE_NEWNS) {
+            if start.elapsed() > Duration::from_secs(1) {
+                return Err(Error::io("enter a mount namespace")(errno));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        env::set_current_dir(&home.directory).map_err(Error::io("enter the working directory"))
+    }
+}
+
+fn home() -> Result<&'static Home, Error> {
+    if let Some(home) = HOME.get() {
+        return Ok(home);
+    }
+    let directory = env::current_dir().map_err(Error::io("find the working directory"))?;
+    let place = Place::here()?;
+    Ok(HOME.get_or_init(|| Home { place, directory }))
+}
+
+/// A network namespace, with /run and /var/lib/cni of its own. The kernel takes it away when it is
+/// dropped or the process ends.
 pub struct Host {
-    namespace: File,
+    place: Place,
 }
 
 impl Host {
-    /// Moves this process, which must have one thread, into a new one.
+    /// Makes one and moves this process, which must have one thread, into it.
     pub fn new() -> Result<Self, Error> {
+        // Not from another host: the mounts of its namespaces would be copied, and keep them.
+        home()?.place.enter()?;
         unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET)
             .map_err(Error::io("make namespaces (this needs root)"))?;
         let none: Option<&str> = None;
@@ -36,9 +89,17 @@ impl Host {
                 .map_err(Error::io(format!("mount a tmpfs on {path}")))?;
         }
         fs::create_dir(NETNS).map_err(Error::io("make /run/netns"))?;
-        let namespace = own_namespace()?;
         ip(&["link", "set", "lo", "up"])?;
-        Ok(Self { namespace })
+        Ok(Self { place: Place::here()? })
+    }
+
+    /// Moves this process, which must have one thread, into it, if it is not there.
+    pub fn enter(&self) -> Result<(), Error> {
+        let inode = |file: &File| file.metadata().map(|metadata| metadata.ino()).ok();
+        if inode(&self.place.mounts) == inode(&Place::here()?.mounts) {
+            return Ok(());
+        }
+        self.place.enter()
     }
 
     /// Makes a namespace for a pod and gives its path.
@@ -48,7 +109,7 @@ impl Host {
         let none: Option<&str> = None;
         unshare(CloneFlags::CLONE_NEWNET).map_err(Error::io("make a namespace"))?;
         let mounted = mount(Some("/proc/self/ns/net"), path.as_str(), none, MsFlags::MS_BIND, none);
-        setns(&self.namespace, CloneFlags::CLONE_NEWNET).map_err(Error::io("come back"))?;
+        setns(&self.place.network, CloneFlags::CLONE_NEWNET).map_err(Error::io("come back"))?;
         mounted.map_err(Error::io(format!("mount {path}")))?;
         Ok(path)
     }
@@ -157,11 +218,14 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        for path in PRIVATE {
-            // Not being able to is harmless: all of it ends with the process.
-            let _ = umount2(path, MntFlags::MNT_DETACH);
+        // Not being able to is harmless: all of it ends with the process.
+        if self.enter().is_ok() {
+            for path in PRIVATE {
+                let _ = umount2(path, MntFlags::MNT_DETACH);
+            }
+            settle();
         }
-        settle();
+        let _ = home().map(|home| home.place.enter());
     }
 }
 
@@ -178,10 +242,6 @@ fn give_gateways(network: &Network, link: &str) -> Result<(), Error> {
     ip(&["link", "set", link, "up"])
 }
 
-fn own_namespace() -> Result<File, Error> {
-    File::open(Path::new("/proc/self/ns/net")).map_err(Error::io("open the own namespace"))
-}
-
 fn ip(arguments: &[&str]) -> Result<(), Error> {
     let output = Command::new("ip").args(arguments).output().map_err(Error::io("execute ip"))?;
     if output.status.success() {
@@ -193,12 +253,12 @@ fn ip(arguments: &[&str]) -> Result<(), Error> {
     })
 }
 
-/// Waits, for ten seconds at most, until the kernel has taken away the namespaces that were left:
-/// it does that in the background, under the lock that every change of links needs.
+/// Waits, for a minute at most, until the kernel has taken away the namespaces that were left: it
+/// does that in the background, under the lock that every change of links needs.
 pub fn settle() {
     let start = Instant::now();
     let mut quiet = 0;
-    while quiet < 5 && start.elapsed() < Duration::from_secs(10) {
+    while quiet < 5 && start.elapsed() < Duration::from_secs(60) {
         thread::sleep(Duration::from_millis(50));
         let before = Instant::now();
         let _ = ip(&["link", "set", "lo", "up"]);

@@ -20,6 +20,10 @@ pub enum Kind {
     Bridge,
     /// `bridge` with VLAN 100, which needs a kernel whose bridges filter VLANs.
     BridgeVlan,
+    /// `bridge` with an address that is told.
+    BridgeStatic,
+    /// `bridge` with an address from a DHCP server.
+    BridgeDhcp,
     Ptp,
     /// `netkit`, beside the reference's `ptp`, since the reference has none.
     Netkit,
@@ -73,7 +77,11 @@ impl Kind {
     /// The type's name, and so the program's; of a list, its first one's.
     pub fn plugin(self) -> &'static str {
         match self {
-            Self::Bridge | Self::BridgeVlan | Self::Chain => "bridge",
+            Self::Bridge
+            | Self::BridgeVlan
+            | Self::BridgeStatic
+            | Self::BridgeDhcp
+            | Self::Chain => "bridge",
             Self::Ptp => "ptp",
             Self::Netkit => "netkit",
             Self::Macvlan => "macvlan",
@@ -160,15 +168,26 @@ impl Network {
         }
     }
 
-    /// The configurations as a runtime passes them, one for each plugin, or one for all.
+    /// The configurations as a runtime passes them for a pod, one for each plugin, or one for all.
     pub fn configurations(&self, pod: &Pod, as_one: bool) -> Vec<Value> {
-        let with = |mut entry: Value| {
-            if let Value::Object(keys) = &mut entry {
-                keys.insert("cniVersion".to_owned(), json!("1.0.0"));
-                keys.insert("name".to_owned(), json!(self.name));
-            }
-            entry
-        };
+        let mut configurations = self.configurations_of_all(as_one);
+        for configuration in &mut configurations {
+            let Value::Object(keys) = configuration else { continue };
+            let runtime = match keys.get("type").and_then(Value::as_str) {
+                Some("causeway") => {
+                    json!({ "portMappings": self.ports(pod), "bandwidth": limits() })
+                }
+                Some("portmap") => json!({ "portMappings": self.ports(pod) }),
+                Some("bandwidth") => json!({ "bandwidth": limits() }),
+                _ => continue,
+            };
+            keys.insert("runtimeConfig".to_owned(), runtime);
+        }
+        configurations
+    }
+
+    /// The same without what differs from pod to pod.
+    pub fn configurations_of_all(&self, as_one: bool) -> Vec<Value> {
         let kinds: &[Kind] = match self.shape.kind {
             Kind::Chain => {
                 &[Kind::Bridge, Kind::Portmap, Kind::Firewall, Kind::Bandwidth, Kind::Tuning]
@@ -177,22 +196,15 @@ impl Network {
         };
         let mut entries: Vec<_> = kinds.iter().map(|kind| self.plugin(*kind)).collect();
         if as_one {
-            let runtime = json!({ "portMappings": self.ports(pod), "bandwidth": limits() });
-            return vec![with(json!({
-                "type": "causeway", "plugins": entries, "runtimeConfig": runtime,
-            }))];
+            entries = vec![json!({ "type": "causeway", "plugins": entries })];
         }
-        for (entry, kind) in entries.iter_mut().zip(kinds) {
-            let runtime = match kind {
-                Kind::Portmap => json!({ "portMappings": self.ports(pod) }),
-                Kind::Bandwidth => json!({ "bandwidth": limits() }),
-                _ => continue,
-            };
+        for entry in &mut entries {
             if let Value::Object(keys) = entry {
-                keys.insert("runtimeConfig".to_owned(), runtime);
+                keys.insert("cniVersion".to_owned(), json!("1.0.0"));
+                keys.insert("name".to_owned(), json!(self.name));
             }
         }
-        entries.into_iter().map(with).collect()
+        entries
     }
 
     /// What the plugin before a chained one has answered.
@@ -261,14 +273,14 @@ impl Network {
                 "device": self.bridge, "ipam": self.with_default_routes(self.host_local()),
             }),
             Kind::Dummy | Kind::Tap => json!({ "ipam": self.host_local() }),
-            Kind::Static => json!({ "ipam": {
-                "type": "static",
-                "addresses": [{
-                    "address": format!("10.{}.0.9/16", self.number),
-                    "gateway": format!("10.{}.0.1", self.number),
-                }],
-                "routes": [{ "dst": "0.0.0.0/0" }],
-            }}),
+            Kind::BridgeStatic => json!({
+                "bridge": self.bridge, "isGateway": true, "ipam": self.told(),
+            }),
+            Kind::BridgeDhcp => json!({
+                "bridge": self.bridge,
+                "ipam": { "type": "dhcp", "daemonSocketPath": self.daemon_socket() },
+            }),
+            Kind::Static => json!({ "ipam": self.told() }),
             Kind::Dhcp => json!({ "ipam": { "type": "dhcp" } }),
             Kind::Loopback | Kind::Sbr => json!({}),
             Kind::Portmap => json!({ "capabilities": { "portMappings": true } }),
@@ -283,6 +295,22 @@ impl Network {
             keys.insert("type".to_owned(), json!(plugin));
         }
         entry
+    }
+
+    /// Where the daemon for DHCP of this network listens.
+    pub fn daemon_socket(&self) -> String {
+        format!("/run/cni/dhcp-{}.sock", self.number)
+    }
+
+    fn told(&self) -> Value {
+        json!({
+            "type": "static",
+            "addresses": [{
+                "address": format!("10.{}.0.9/16", self.number),
+                "gateway": format!("10.{}.0.1", self.number),
+            }],
+            "routes": [{ "dst": "0.0.0.0/0" }],
+        })
     }
 
     fn host_local(&self) -> Value {

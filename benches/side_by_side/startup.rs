@@ -2,6 +2,7 @@
 //! netlink message, for every plugin type; by strace, which stops it at few system calls only.
 
 use std::process::Command;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -42,32 +43,31 @@ pub fn run(contenders: &[Contender], rounds: usize) -> Result<Vec<Value>, Error>
     );
     let mut rows = Vec::new();
     for kind in Kind::ALONE {
-        let host = Host::new()?;
+        let host = Rc::new(Host::new()?);
         let shape = Shape { kind, masquerade: false, dual_stack: false, prefix: 16 };
         for (contender, number) in contenders.iter().zip(1..) {
             if !contender.takes_part(kind) {
                 continue;
             }
-            let mut entrant = Entrant::enter(contender, shape, number, &host)?;
+            let mut entrant = Entrant::enter(contender, shape, number, Rc::clone(&host))?;
             let mut times = Vec::new();
             let mut first = None;
             // One more to warm up.
             for round in 0..=rounds {
-                let (time, what) = once(&mut entrant, &host)?;
+                let (time, what) = once(&mut entrant)?;
                 if round > 0 {
                     times.push(time);
                     first = Some(what);
                 }
             }
             if let (Some(spread), Some(first)) = (Spread::of(times.iter().copied()), first) {
-                let ms = |time: Duration| time.as_secs_f64() * 1e3;
                 println!(
                     "  {:13} {:9} {:8.2}  {:8.2}  {:8.2}   {}",
                     kind.plugin(),
                     contender.name,
-                    ms(spread.median),
-                    ms(spread.min),
-                    ms(spread.max),
+                    spread.median / 1e3,
+                    spread.min / 1e3,
+                    spread.max / 1e3,
                     first.text()
                 );
                 rows.push(json!({
@@ -81,8 +81,8 @@ pub fn run(contenders: &[Contender], rounds: usize) -> Result<Vec<Value>, Error>
 }
 
 /// One ADD, which may fail after its first message, as where the kernel lacks the type; then DEL.
-fn once(entrant: &mut Entrant<'_>, host: &Host) -> Result<(Duration, First), Error> {
-    let mut pod = entrant.next_pod(host)?;
+fn once(entrant: &mut Entrant<'_>) -> Result<(Duration, First), Error> {
+    let mut pod = entrant.next_pod()?;
     let mut seen = None;
     let answer = entrant.contender.perform(Verb::Add, &entrant.network, &pod, &mut |call| {
         let (time, first, answer) = trace::first(call)?;

@@ -4,6 +4,8 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Error;
 use crate::call::Call;
 use crate::startup::First;
@@ -11,13 +13,19 @@ use crate::startup::First;
 const LOG: &str = "/run/strace";
 
 /// What a call and its descendants did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Counted {
     /// Including the first one.
     pub processes: usize,
     /// Beyond the first of each process.
     pub threads: usize,
     pub system_calls: usize,
+    /// Bytes that were read from files and pipes: not those of programs and libraries, which are mapped,
+    /// and not from sockets.
+    pub bytes_read: u64,
+    /// Bytes that were written to files and pipes.
+    pub bytes_written: u64,
 }
 
 impl Counted {
@@ -26,6 +34,8 @@ impl Counted {
         self.processes += other.processes;
         self.threads += other.threads;
         self.system_calls += other.system_calls;
+        self.bytes_read += other.bytes_read;
+        self.bytes_written += other.bytes_written;
     }
 }
 
@@ -39,24 +49,46 @@ pub fn count(call: &Call) -> Result<(Counted, String), Error> {
 }
 
 /// Lines are `PID name(arguments) = result`. A call that another process interrupts has two lines,
-/// of which the second begins with `<...`.
+/// of which the second is `PID <... name resumed>rest) = result`.
 fn parse(log: &str) -> Counted {
-    let mut counted = Counted { processes: 1, threads: 0, system_calls: 0 };
+    let mut counted = Counted { processes: 1, ..Counted::default() };
     for line in log.lines() {
         let Some((_, call)) = line.split_once(' ') else { continue };
         let call = call.trim_start();
+        if let Some(rest) = call.strip_prefix("<... ") {
+            counted.moved(rest.split(' ').next().unwrap_or_default(), rest);
+            continue;
+        }
         let Some((name, arguments)) = call.split_once('(') else { continue };
-        if call.starts_with("<...") || call.starts_with("+++") {
+        if call.starts_with("+++") {
             continue;
         }
         counted.system_calls += 1;
         match name {
             "clone" | "clone3" if arguments.contains("CLONE_THREAD") => counted.threads += 1,
             "clone" | "clone3" | "fork" | "vfork" => counted.processes += 1,
-            _ => {}
+            _ => counted.moved(name, arguments),
         }
     }
     counted
+}
+
+impl Counted {
+    /// Counts the bytes of a call that has ended: behind the last ` = `.
+    fn moved(&mut self, name: &str, rest: &str) {
+        let Some((_, result)) = rest.rsplit_once(" = ") else { return };
+        let bytes = result.split(' ').next().unwrap_or_default().parse::<u64>().unwrap_or(0);
+        match name {
+            "read" | "readv" | "pread64" | "preadv" | "preadv2" => self.bytes_read += bytes,
+            "write" | "writev" | "pwrite64" | "pwritev" | "pwritev2" => self.bytes_written += bytes,
+            // From one file to another.
+            "sendfile" | "copy_file_range" | "splice" => {
+                self.bytes_read += bytes;
+                self.bytes_written += bytes;
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Executes the call under strace and says how long after `execve` the program, or one that it
