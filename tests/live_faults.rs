@@ -280,3 +280,37 @@ fn a_bridge_that_is_deleted_under_running_adds() {
     assert_eq!(host.snapshot().links(), ["br0", "lo"]);
     assert!(host.snapshot().files("id-").is_empty());
 }
+
+/// Another program flushes all rules while pods are attached, again and again: what was attached is put right
+/// by repair.
+#[test]
+fn rules_that_are_flushed_under_running_adds() {
+    for (iptables, flush) in [(false, "nft flush ruleset"), (true, "iptables -t nat -F")] {
+        let host = Host::new();
+        let pods: Vec<Pod<'_>> = (0..6).map(|n| host.pod(&format!("p{n}"))).collect();
+        let entries = without_port(iptables);
+        let lists: Vec<_> = pods.iter().map(|pod| List::new(pod, Side::Fused, &entries)).collect();
+        let running: Vec<_> =
+            lists.iter().map(|list| list.last().spawn("ADD", Stdio::piped())).collect();
+        let end = Instant::now() + Duration::from_millis(300);
+        while Instant::now() < end {
+            host.succeeds(flush);
+        }
+        let ended = running.into_iter().map(|child| Outcome::new("ADD".into(), &await_end(child)));
+        let ended: Vec<_> = ended.collect();
+        let person = Person::on(&host);
+        let repaired = person.causeway("repair");
+        assert_eq!(repaired.status, Some(0), "{flush}: {repaired}");
+        for (list, outcome) in lists.iter().zip(&ended) {
+            match outcome.status {
+                Some(0) => list.check(&outcome.success()),
+                _ => drop(outcome.error()),
+            }
+            list.last().del();
+        }
+        assert_eq!(host.snapshot().links(), ["br0", "lo"], "{flush}");
+        assert!(host.snapshot().files("id-").is_empty(), "{flush}");
+        let rules = host.run("nft list ruleset");
+        assert!(!rules.contains("10.88.0.") && !rules.contains("id-p"), "{flush}: {rules}");
+    }
+}

@@ -17,7 +17,7 @@ use causeway::kernel::nft::{
     expr::{Compare, Connection, Expr, Header, Meta, Nat, Register, Verdict},
     set::Value,
 };
-use causeway::kernel::{addrspoof, macspoof, masquerade};
+use causeway::kernel::{addrspoof, firewall, macspoof, masquerade};
 use ipnetwork::IpNetwork;
 use private_host::{inside, private, run};
 
@@ -633,5 +633,87 @@ fn frames_with_a_forged_sender_are_dropped() {
         commit(&mut socket, |change| macspoof::remove(change, "veth1", mac, "o"));
         send_from(forged, "unguarded again");
         assert_eq!(heard(&second).0, "unguarded again");
+    });
+}
+
+/// What a socket has made for others is taken away again, and nothing of anybody else's.
+#[test]
+fn what_was_founded_for_nothing_goes() {
+    fn add_and_remove(socket: &mut Socket, pod: &str) {
+        commit(socket, |change| masquerade::add(change, &[net(pod)], "net/id/eth0"));
+        commit(socket, |change| masquerade::remove(change, &[net(pod)], "net/id/eth0"));
+    }
+    private(|| {
+        // On a bare host everything goes.
+        let mut socket = Socket::open().unwrap();
+        add_and_remove(&mut socket, "10.88.0.5/16");
+        add_and_remove(&mut socket, "fd00:88::5/64");
+        assert!(run("nft list ruleset").contains("causeway_masquerade"));
+        socket.take_back_founded().unwrap();
+        assert_eq!(run("nft list ruleset"), "");
+        socket.take_back_founded().unwrap();
+
+        // Beside what was there, what is new.
+        commit(&mut Socket::open().unwrap(), |change| {
+            masquerade::add(change, &[net("10.88.0.7/16")], "net/other/eth0");
+        });
+        let before = run("nft list ruleset");
+        let mut socket = Socket::open().unwrap();
+        add_and_remove(&mut socket, "10.99.0.5/24");
+        assert_ne!(run("nft list ruleset"), before);
+        socket.take_back_founded().unwrap();
+        assert_eq!(run("nft list ruleset"), before);
+
+        // What somebody uses, or has put something beside, stays.
+        let mut socket = Socket::open().unwrap();
+        add_and_remove(&mut socket, "10.99.0.5/24");
+        commit(&mut Socket::open().unwrap(), |change| {
+            masquerade::add(change, &[net("10.99.0.6/24")], "net/other/eth0");
+        });
+        let used = run("nft list ruleset");
+        socket.take_back_founded().unwrap();
+        assert_eq!(run("nft list ruleset"), used);
+        run("nft flush ruleset");
+        let mut socket = Socket::open().unwrap();
+        add_and_remove(&mut socket, "10.99.0.5/24");
+        run("nft add chain inet causeway_masquerade mine");
+        let mixed = run("nft list ruleset");
+        socket.take_back_founded().unwrap();
+        assert_eq!(run("nft list ruleset"), mixed);
+    });
+}
+
+/// The operator's chain is not taken away with its rules.
+#[test]
+fn a_chain_that_was_filled_stays() {
+    private(|| {
+        let mut socket = Socket::open().unwrap();
+        let pod = [ip("10.88.0.5")];
+        commit(&mut socket, |change| firewall::add(change, &pod, "net/id/eth0"));
+        commit(&mut socket, |change| firewall::remove(change, &pod, "net/id/eth0"));
+        let chain = format!("inet {} {}", firewall::TABLE, firewall::ADMIN);
+        run(&format!("nft add rule {chain} accept"));
+        let filled = run("nft list ruleset");
+        socket.take_back_founded().unwrap();
+        assert_eq!(run("nft list ruleset"), filled);
+
+        run("nft flush ruleset");
+        let mut socket = Socket::open().unwrap();
+        commit(&mut socket, |change| firewall::add(change, &pod, "net/id/eth0"));
+        commit(&mut socket, |change| firewall::remove(change, &pod, "net/id/eth0"));
+        socket.take_back_founded().unwrap();
+        assert_eq!(run("nft list ruleset"), "");
+    });
+}
+
+/// A transaction that was made from older rules than there are is refused: nothing changes between looking and
+/// taking away.
+#[test]
+fn a_transaction_may_name_its_generation() {
+    private(|| {
+        let mut socket = Socket::open().unwrap();
+        let old = socket.generation().unwrap();
+        run("nft add table inet other");
+        assert_ne!(socket.generation().unwrap(), old);
     });
 }

@@ -5,6 +5,7 @@
 mod harness;
 
 use harness::call::{Call, Plugin};
+use harness::chained::whole_list;
 use harness::config::{bridge, dual_stack, everything, merge};
 use harness::snapshot::{Snapshot, nothing_stays};
 use harness::{Host, Pod};
@@ -274,4 +275,40 @@ fn a_foreign_ipam_plugin_that_fails_in_del() {
     assert_eq!(left.links(), ["br0", "lo"]);
     assert!(left.files("id-blue").is_empty(), "{:?}", left.files("id-blue"));
     assert!(host.read("/run/foreign-calls").ends_with("DEL\n"));
+}
+
+/// The first of all ADDs on a node fails when everything is made: the tables that it founded go too, but not
+/// those that another counts on.
+#[test]
+fn the_tables_of_a_first_add() {
+    let host = Host::new();
+    host.script_plugin("fails", "#!/bin/sh\n[ $CNI_COMMAND != ADD ]\n");
+    let (blue, green) = (host.pod("blue"), host.pod("green"));
+    let call = |pod: &Pod<'_>, port: u16, with: bool| {
+        let mut list = whole_list(port);
+        let mut entries = list["plugins"].as_array().expect("entries").clone();
+        entries[0]["macspoofchk"] = json!(true);
+        entries[0]["addrspoofchk"] = json!(true);
+        entries.extend(with.then(|| json!({"type": "fails"})));
+        list["plugins"] = Value::Array(entries);
+        Call::new(&host, Plugin::Causeway("causeway"), &list)
+            .id(&format!("id-{}", pod.name))
+            .ifname("eth0")
+            .netns(&pod.path)
+    };
+    let before = (host.snapshot(), blue.snapshot());
+    assert_eq!(host.run("nft list ruleset"), "");
+    call(&blue, 8080, true).run("ADD").fails(105, &["fails"]);
+    nothing_stays(&before, &blue, "after a first ADD that failed");
+    assert_eq!(host.run("nft list ruleset"), "");
+
+    let other = call(&green, 9090, false);
+    let result = other.add();
+    let beside = host.run("nft list ruleset");
+    call(&blue, 8080, true).run("ADD").fails(105, &["fails"]);
+    assert_eq!(host.run("nft list ruleset"), beside);
+    other.check(&result).silence();
+    other.del();
+    let stays = host.run("nft list ruleset");
+    assert!(stays.contains("causeway_masquerade"), "after DEL the tables stay: {stays}");
 }

@@ -98,8 +98,8 @@ impl Place {
     }
 
     /// Has the interface follow its lease: another address or other routes in the place of those
-    /// that it had. `anew` says that the address was taken away, and with it what the kernel had of
-    /// the routes.
+    /// that it had. `anew` says that it may have anything of either: the address was taken away, and with it
+    /// what the kernel had of the routes, or it could not follow to the end.
     ///
     /// # Errors
     /// The kernel's refusal.
@@ -110,30 +110,30 @@ impl Place {
         priority: Option<u32>,
         anew: bool,
     ) -> Result<(), Error> {
-        let was = old.network().filter(|_| !anew);
-        let is = new.network();
+        let (was, is) = (old.network(), new.network());
         let routes = |terms: &Terms| -> Vec<Route> {
             terms.routes(priority).iter().map(kernel_route).collect()
         };
         let (had, has) = (routes(old), routes(new));
-        if was == is && had == has {
+        let is_moved = was != is || anew;
+        if !is_moved && had == has {
             return Ok(());
         }
         let (index, name) = (self.link.index, self.link.name.clone());
-        if was != is {
-            if let Some(is) = is {
-                addr::queue_add(&mut self.socket, index, &name, IpNetwork::V4(is))?;
-                unless(self.socket.flush(), Errno::EEXIST)?;
-            }
-            if let Some(was) = was {
-                self.remove_address(IpNetwork::V4(was))?;
-            }
+        if is_moved && let Some(is) = is {
+            addr::queue_add(&mut self.socket, index, &name, IpNetwork::V4(is))?;
+            unless(self.socket.flush(), Errno::EEXIST)?;
         }
-        for route in had.iter().filter(|route| was != is || !has.contains(route)) {
+        if was != is
+            && let Some(was) = was
+        {
+            self.remove_address(IpNetwork::V4(was))?;
+        }
+        for route in had.iter().filter(|route| is_moved || !has.contains(route)) {
             route::queue_remove(&mut self.socket, index, &name, route)?;
             unless(self.socket.flush(), Errno::ESRCH)?;
         }
-        for route in has.iter().filter(|route| was != is || !had.contains(route)) {
+        for route in has.iter().filter(|route| is_moved || !had.contains(route)) {
             route::queue_add(&mut self.socket, index, &name, route)?;
             unless(self.socket.flush(), Errno::EEXIST)?;
         }

@@ -69,6 +69,9 @@ impl Application {
         if let Err(error) = node.flush() {
             left.push(error.to_string());
         }
+        if alone {
+            node.take_back_tables();
+        }
         if left.is_empty() { Ok(()) } else { Err(left) }
     }
 }

@@ -235,6 +235,15 @@ impl<'a> Node<'a> {
         self.nft.as_mut().ok_or(Error::Garbled("no nftables socket".into()))
     }
 
+    /// Takes away the tables, sets and chains that this call has made for all and nobody uses.
+    pub(super) fn take_back_tables(&mut self) {
+        if let Some(socket) = &mut self.nft
+            && let Err(error) = socket.take_back_founded()
+        {
+            log::warn!("tables of rules that were made for nothing stay: {error}");
+        }
+    }
+
     /// Carries out everything that was queued: link requests, then rules, in one transaction, then
     /// the removal of links.
     ///

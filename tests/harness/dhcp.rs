@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 use std::io::Read;
-use std::process::{Child, Command, Stdio};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
@@ -10,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use super::call::Plugin;
+use super::call::{Outcome, Plugin};
 use super::config::{merge, newest};
 use super::dhcp_server::{DhcpServer, Manner};
 use super::{Host, Pod};
@@ -99,8 +100,14 @@ impl Daemon {
     }
 
     /// Starts a daemon by any command and waits until it listens at `socket`.
-    pub fn run(host: &Host, mut command: Command, socket: &str) -> Self {
-        let before = host.inside(|| std::os::unix::net::UnixStream::connect(socket).is_ok());
+    pub fn run(host: &Host, command: Command, socket: &str) -> Self {
+        Self::try_run(host, command, socket)
+            .unwrap_or_else(|ended| panic!("the daemon ended: {ended}"))
+    }
+
+    /// As [`Daemon::run`], for a daemon that may not come so far; gives what the one that ended said.
+    pub fn try_run(host: &Host, mut command: Command, socket: &str) -> Result<Self, Outcome> {
+        let before = host.inside(|| UnixStream::connect(socket).is_ok());
         assert!(!before, "a daemon is there already");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = host.inside(|| command.spawn().expect("start the daemon"));
@@ -114,13 +121,15 @@ impl Daemon {
             }
         });
         let mut daemon = Self { child, said, reader: Some(reader) };
+        let mut ended = None;
         host.wait("the daemon listens", |host| {
-            if let Ok(Some(status)) = daemon.child.try_wait() {
-                panic!("the daemon ended, {status}");
-            }
-            host.inside(|| std::os::unix::net::UnixStream::connect(socket).is_ok())
+            ended = daemon.child.try_wait().expect("look whether the daemon has ended");
+            ended.is_some() || host.inside(|| UnixStream::connect(socket).is_ok())
         });
-        daemon
+        let Some(status) = ended else { return Ok(daemon) };
+        let stderr = daemon.end(Signal::SIGKILL).into_bytes();
+        let said = Output { status, stdout: Vec::new(), stderr };
+        Err(Outcome::new("dhcp daemon".to_owned(), &said))
     }
 
     /// The process ID.
@@ -130,15 +139,21 @@ impl Daemon {
 
     /// Ends it and gives all that it said.
     pub fn end(&mut self, signal: Signal) -> String {
+        self.ended(signal);
+        self.log()
+    }
+
+    /// Ends it and says how it has ended.
+    pub fn ended(&mut self, signal: Signal) -> ExitStatus {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process ID"));
         if matches!(self.child.try_wait(), Ok(None)) {
             kill(pid, signal).expect("end the daemon");
         }
-        self.child.wait().expect("wait for the daemon");
+        let status = self.child.wait().expect("wait for the daemon");
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
         }
-        self.log()
+        status
     }
 
     /// What it has said so far.

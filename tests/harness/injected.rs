@@ -19,7 +19,7 @@ const WAYS: [&str; 6] = ["EPERM", "ENOMEM", "EBUSY", "ENOSPC", "EEXIST", "lost"]
 const BETWEEN_LOOKS: usize = 24;
 
 /// Whether every step is to fail in every way, and not every second in one of them.
-fn wants_all() -> bool {
+pub fn wants_all() -> bool {
     std::env::var("CAUSEWAY_FAULTS").is_ok_and(|value| value == "full")
 }
 
@@ -40,12 +40,27 @@ pub struct Fault {
     pub way: &'static str,
 }
 
+/// The ways in which the step of that number is to fail: all of them, or one by turns.
+pub fn faults(kind: &'static str, number: usize) -> Vec<Fault> {
+    let at = KINDS.iter().position(|one| *one == kind).unwrap_or_default();
+    let mut ways = WAYS.to_vec();
+    ways.rotate_left((number / 2 + at) % WAYS.len());
+    if !wants_all() {
+        ways.truncate(1);
+    }
+    ways.into_iter().map(|way| Fault { kind, number, way }).collect()
+}
+
 impl Fault {
+    /// As `CAUSEWAY_FAULT` says it.
+    pub fn order(self) -> String {
+        let Self { kind, number, way } = self;
+        format!("{kind}:{number}:{way}")
+    }
+
     /// Makes a call with this fault; nothing if it does not come so far.
     pub fn in_call(self, call: &Call<'_>, verb: &str) -> Option<Outcome> {
-        let Self { kind, number, way } = self;
-        let outcome =
-            call.clone().env("CAUSEWAY_FAULT", &format!("{kind}:{number}:{way}")).run(verb);
+        let outcome = call.clone().env("CAUSEWAY_FAULT", &self.order()).run(verb);
         outcome.stderr.contains("CAUSEWAY_FAULT: struck").then_some(outcome)
     }
 }
@@ -112,15 +127,10 @@ impl<'p, 'h> Sweep<'p, 'h> {
     #[track_caller]
     pub fn run(mut self, verbs: &[&'static str]) {
         for verb in verbs {
-            for (at, kind) in KINDS.into_iter().enumerate() {
+            for kind in KINDS {
                 for number in (1..).step_by(if wants_all() { 1 } else { 2 }) {
-                    let mut ways: Vec<_> = WAYS.to_vec();
-                    ways.rotate_left((number / 2 + at) % WAYS.len());
-                    if !wants_all() {
-                        ways.truncate(1);
-                    }
-                    let mut faults = ways.into_iter().map(|way| Fault { kind, number, way });
                     let excused = self.excused;
+                    let mut faults = faults(kind, number).into_iter();
                     if !faults.all(|fault| excused(verb, fault) || self.try_one(verb, fault)) {
                         break;
                     }
@@ -175,9 +185,6 @@ impl<'p, 'h> Sweep<'p, 'h> {
                 if (fault.kind, fault.way) == ("file", "lost") {
                     call.del();
                     self.make_bare();
-                } else if !self.bare_again.is_empty() {
-                    // The constant rules stay, as with the DEL of the last.
-                    self.pod.host.run("nft flush ruleset");
                 }
             }
             ("GC", _) => {

@@ -26,6 +26,12 @@ use crate::kernel::packet::PacketSocket;
 /// The stack of a thread that closes a socket, in bytes.
 const SMALL_STACK: usize = 64 << 10;
 
+/// How often the interface is changed at most until the kernel does it: what it refuses for lack of memory
+/// or since it is busy it may do a moment later, and nobody else will ask.
+const ATTEMPTS: u32 = 5;
+/// How long to wait before the next attempt.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// Why a thread goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Woken {
@@ -51,6 +57,8 @@ pub(super) struct Keeper {
     voice: Option<UdpSocket>,
     /// The address was taken from the interface and no other has come yet.
     is_stripped: bool,
+    /// Terms of which the interface may still have something, since it could not follow.
+    behind: Vec<Terms>,
     /// What went wrong last in sending.
     trouble: Option<String>,
 }
@@ -88,6 +96,7 @@ impl Keeper {
             ear: None,
             voice: None,
             is_stripped: false,
+            behind: Vec::new(),
             trouble: None,
         }
     }
@@ -345,29 +354,63 @@ impl Keeper {
             }
         }
         if let Some(old) = old {
-            let priority = self.subject.priority;
-            let anew = std::mem::take(&mut self.is_stripped);
-            match self.place() {
-                Ok(place) => {
-                    if let Err(error) = place.follow(&old, &terms, priority, anew) {
-                        log::error!("{}: the interface does not follow: {error}", self.id);
-                    }
-                }
-                Err(error) => log::error!("{}: {error}", self.id),
-            }
+            self.follow(old, &terms);
         }
         self.shared.set(Status::Held(terms));
+    }
+
+    /// Has the interface follow its lease. What cannot be done now is tried again with the next answer.
+    fn follow(&mut self, old: Terms, new: &Terms) {
+        let priority = self.subject.priority;
+        let anew = std::mem::take(&mut self.is_stripped) || !self.behind.is_empty();
+        let mut behind = std::mem::take(&mut self.behind);
+        if !behind.contains(&old) {
+            behind.push(old);
+        }
+        let mut attempt = 0;
+        let done = self.insist(|place| {
+            attempt += 1;
+            let anew = anew || attempt > 1;
+            behind.iter().try_for_each(|old| place.follow(old, new, priority, anew))
+        });
+        if let Err(error) = done {
+            log::error!("{}: the interface does not follow: {error}", self.id);
+            self.behind = behind;
+        }
+    }
+
+    /// Changes the interface, and does not take the first refusal for the last word.
+    fn insist(
+        &mut self,
+        mut deed: impl FnMut(&mut Place) -> Result<(), Error>,
+    ) -> Result<(), String> {
+        let mut left = ATTEMPTS;
+        loop {
+            let done = match self.find() {
+                Ok(Some(found)) => deed(self.place.insert(found)),
+                Ok(None) => return Err(self.gone()),
+                Err(error) => Err(error),
+            };
+            left = left.saturating_sub(1);
+            match done {
+                Ok(()) => return Ok(()),
+                Err(error) if left == 0 => return Err(error.to_string()),
+                Err(error) => log::warn!("{}: {error}; trying again", self.id),
+            }
+            thread::sleep(PAUSE);
+        }
     }
 
     /// Takes a held address away from the interface, which keeps the routes of its lease in mind.
     fn give_up(&mut self) {
         let Some(terms) = self.held.clone() else { return };
         self.is_stripped = true;
-        let id = self.id.clone();
-        let done =
-            self.place().and_then(|place| place.give_up(&terms).map_err(|error| error.to_string()));
+        let mut old = std::mem::take(&mut self.behind);
+        old.push(terms);
+        let done = self.insist(|place| old.iter().try_for_each(|terms| place.give_up(terms)));
         if let Err(error) = done {
-            log::error!("{id}: the address stays: {error}");
+            log::error!("{}: the address stays: {error}", self.id);
+            self.behind = old;
         }
     }
 
@@ -382,12 +425,8 @@ impl Keeper {
             log::warn!("{}: taking {} down", self.id, self.subject.ifname);
             self.give_up();
             self.held = None;
-            let id = self.id.clone();
-            let down = self
-                .place()
-                .and_then(|place| place.bring_down().map_err(|error| error.to_string()));
-            if let Err(error) = down {
-                log::error!("{id}: {error}");
+            if let Err(error) = self.insist(Place::bring_down) {
+                log::error!("{}: {error}", self.id);
             }
         }
         // Last, so that a daemon that is killed meanwhile is followed by one that finishes this.

@@ -45,8 +45,8 @@ pub fn create(directory: &Path, name: &str) -> Result<PathBuf, Error> {
         _ => Error::io(&path, "make the file", error),
     })?);
     mount_new(&path).inspect_err(|_| {
-        // The first error is the one to tell.
-        let _ = fs::remove_file(&path);
+        // The first error is the one to tell. It may be mounted although the answer was lost.
+        let _ = remove(&path);
     })?;
     Ok(path)
 }

@@ -37,6 +37,7 @@ pub const ELEMENT_DATA: u16 = 2;
 pub const ELEMENT_FLAGS: u16 = 3;
 pub const ELEMENT_KEY_END: u16 = 10;
 pub const ELEMENT_USERDATA: u16 = 6;
+pub const GENERATION_ID: u16 = 1;
 pub const DATA_VALUE: u16 = 1;
 pub const DATA_VERDICT: u16 = 2;
 pub const EXPR_NAME: u16 = 1;

@@ -34,6 +34,8 @@ pub enum Kind {
 const SUBSYSTEM: u8 = 10;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
+/// `NFNL_BATCH_GENID` (linux/netfilter/nfnetlink.h).
+const BATCH_GENERATION: u16 = 1;
 /// The length of `struct nfgenmsg`.
 const GENERIC: usize = 4;
 /// Where `nlmsg_flags` is in the header.
@@ -62,6 +64,14 @@ impl Messages {
     /// Opens a transaction. Gives the sequence number, as all writing methods do.
     pub fn begin(&mut self) -> u32 {
         self.put(BATCH_BEGIN, flags::REQUEST, 0, u16::from(SUBSYSTEM), |_| {})
+    }
+
+    /// As [`Self::begin`], for a transaction that the kernel refuses (`ERESTART`) when its rules are no longer
+    /// of this generation ([`super::Socket::generation`]).
+    pub fn begin_from(&mut self, generation: u32) -> u32 {
+        self.put(BATCH_BEGIN, flags::REQUEST, 0, u16::from(SUBSYSTEM), |writer| {
+            writer.u32(BATCH_GENERATION, generation);
+        })
     }
 
     /// Closes a transaction.

@@ -8,13 +8,14 @@
 //! Where a line of code lives: [`super::attr`] writes and reads attributes, [`message`] frames messages,
 //! [`table`] describes tables, chains and rules, [`set`] sets and their elements, [`expr`] what
 //! rules are made of and [`phrase`] what several of them say together, [`userdata`] comments,
-//! [`transaction`] commits and `settle` says how to go on after a refusal, [`query`] asks, [`found`]
-//! reads what is there, and [`parts`] what others' rules are made of.
+//! [`transaction`] commits and `settle` says how to go on after a refusal, `founding` takes back what a change
+//! has founded, [`query`] asks, [`found`] reads what is there, and [`parts`] what others' rules are made of.
 
 mod attribute;
 pub mod error;
 pub mod expr;
 pub mod found;
+mod founding;
 pub mod message;
 pub mod parts;
 pub mod phrase;

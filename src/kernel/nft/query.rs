@@ -10,7 +10,7 @@ use super::set::{self, Key, SetName};
 use super::socket::{Received, Socket};
 use super::table::{Base, ChainName, Family};
 use crate::kernel::answer::{Answer, Said, split};
-use crate::kernel::attr::{Writer, find_str};
+use crate::kernel::attr::{Writer, find_str, find_u32};
 use crate::kernel::difference::Difference;
 
 /// How often a list is asked for again that changed while it was read.
@@ -341,20 +341,27 @@ impl Socket {
         }
     }
 
+    /// The number of the rules' generation, which changes with every change of anybody's.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::Socket`], [`Error::Garbled`].
+    pub fn generation(&mut self) -> Result<u32, Error> {
+        let doing = || "ask for the generation".to_owned();
+        self.messages.clear();
+        let sequence = self.messages.request(Kind::GetGeneration, 0, Family::Unspecified, |_| {});
+        self.send()?;
+        let answer = |attributes: &[u8]| find_u32(attributes, attribute::GENERATION_ID);
+        let generation = self.one_answer(sequence, doing, answer)?;
+        generation.ok_or_else(|| Error::Garbled { doing: doing() })
+    }
+
     /// A kernel without nf_tables answers questions about it with `EINVAL`; tell that apart from a
     /// question that is wrong by asking one that cannot be.
     fn explain(&mut self, error: Error) -> Error {
         if !error.is(Errno::EINVAL) {
             return error;
         }
-        let probe = self.drain().and_then(|()| {
-            self.messages.clear();
-            let sequence =
-                self.messages.request(Kind::GetGeneration, 0, Family::Unspecified, |_| {});
-            self.send()?;
-            self.one_answer(sequence, || "ask for the generation".to_owned(), |_| Some(()))
-        });
-        match probe {
+        match self.drain().and_then(|()| self.generation()) {
             Err(probe) if probe.is(Errno::EINVAL) => no_nf_tables(),
             _ => error,
         }

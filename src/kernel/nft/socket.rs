@@ -8,6 +8,7 @@ use nix::sys::socket::{
 };
 
 use super::error::Error;
+use super::founding::Before;
 use super::message::Messages;
 use crate::kernel::parting::Parting;
 use crate::kernel::raw;
@@ -30,6 +31,8 @@ pub struct Socket {
     /// Whether something was removed, for which the kernel would have us wait.
     pub(super) has_removed: bool,
     pub(super) messages: Messages,
+    /// What there was before tables, sets and chains were made.
+    pub(super) before: Vec<Before>,
     answer: Vec<u8>,
     send_buffer: usize,
 }
@@ -71,6 +74,7 @@ impl Socket {
             parting: None,
             has_removed: false,
             messages: Messages::default(),
+            before: Vec::new(),
             answer: Vec::with_capacity(ANSWER),
             send_buffer: SEND_DEFAULT,
         })

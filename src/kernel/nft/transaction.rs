@@ -153,6 +153,10 @@ impl Socket {
             if change.additions.is_empty() && !progress.removals.contains(&true) {
                 return Ok(());
             }
+            // What repair puts back is nothing new, and nobody takes it back.
+            if !change.renewed && !progress.bases.is_empty() {
+                self.note(&progress.bases)?;
+            }
             let (first, purposes) = self.write(change, &progress);
             self.has_removed |= progress.removals.contains(&true);
             self.send()?;
@@ -270,7 +274,7 @@ impl Socket {
 
     /// Reads what the kernel says to a transaction: what it refused, nothing when all is done.
     /// `None` when answers were lost.
-    fn refusals(
+    pub(super) fn refusals(
         &mut self,
         first: u32,
         purposes: &[Purpose],

@@ -293,6 +293,9 @@ replaced! {
         => SYS_readlinkat(folder, path, to, length);
     File futimens(file: c_int, times: Bytes) -> c_int
         => SYS_utimensat(file, std::ptr::null::<c_char>(), times, 0);
+    File mount(from: Text, on: Text, kind: Text, flags: libc::c_ulong, data: Bytes) -> c_int
+        => SYS_mount(from, on, kind, flags, data);
+    File umount2(path: Text, flags: c_int) -> c_int => SYS_umount2(path, flags);
     Lock flock(file: c_int, operation: c_int) -> c_int => SYS_flock(file, operation);
 }
 
