@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 
 use host::Host;
-use statistics::{Spread, ratio};
+use statistics::{Spread, microseconds, ratio};
 
 /// Measures connections through mapped ports.
 #[derive(Debug, Parser)]
@@ -150,8 +150,8 @@ fn run(arguments: &Arguments) -> io::Result<()> {
             row.who,
             row.mappings,
             row.attach.as_secs_f64() * 1e3,
-            own.connect.as_secs_f64() * 1e6,
-            own.p99.as_secs_f64() * 1e6,
+            own.connect,
+            own.p99,
             ratio(own.connect, least.connect).unwrap_or_default(),
             own.rate * 8.0 / 1e9,
             own.rate / least.rate,
@@ -161,15 +161,17 @@ fn run(arguments: &Arguments) -> io::Result<()> {
 }
 
 struct Figures {
-    connect: Duration,
-    p99: Duration,
+    /// Microseconds, the median and what one of a hundred takes longer than.
+    connect: f64,
+    p99: f64,
+    /// Bytes in a second.
     rate: f64,
 }
 
 fn figures(row: &Row) -> Option<Figures> {
     let mut connects = row.connects.clone();
     connects.sort();
-    let p99 = *connects.get(connects.len() * 99 / 100)?;
+    let p99 = microseconds(*connects.get(connects.len() * 99 / 100)?);
     let connect = Spread::of(connects.into_iter())?.median;
     let mut rates = row.bytes_per_second.clone();
     rates.sort_by(f64::total_cmp);
