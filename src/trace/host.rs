@@ -196,17 +196,7 @@ pub(super) fn forward(
         bridged: false,
     };
     judge(case, node, FORWARD, &packet, "the rules for forwarded packets let it pass")?;
-    let answer = Packet {
-        source: packet.destination,
-        destination: packet.source,
-        input: packet.output.clone(),
-        output: packet.input.clone(),
-        source_port: packet.port,
-        port: None,
-        answers: true,
-        ..packet
-    };
-    judge(case, node, FORWARD, &answer, "and the answer, too")
+    judge(case, node, FORWARD, &packet.answer(), "and the answer, too")
 }
 
 /// The rules for frames that a bridge carries from port to port, for the packet and for the answer.
@@ -235,17 +225,7 @@ pub(super) fn frame(
         bridged: true,
     };
     judged(case, &rules, FORWARD, &packet, None)?;
-    let answer = Packet {
-        source: packet.destination,
-        destination: packet.source,
-        input: packet.output.clone(),
-        output: packet.input.clone(),
-        source_port: packet.port,
-        port: None,
-        answers: true,
-        ..packet
-    };
-    judged(case, &rules, FORWARD, &answer, None)
+    judged(case, &rules, FORWARD, &packet.answer(), None)
 }
 
 /// Leads a packet through the rules of a hook.

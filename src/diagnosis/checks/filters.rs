@@ -85,7 +85,7 @@ fn packets(
         source: address.ip(),
         destination: world,
         input: inside.clone(),
-        output: outside.clone(),
+        output: outside,
         protocol: Some(TCP),
         source_port: None,
         port: Some(HTTPS),
@@ -93,16 +93,7 @@ fn packets(
         redirected: false,
         bridged: false,
     };
-    let back = Packet {
-        source: world,
-        destination: address.ip(),
-        input: outside,
-        output: inside.clone(),
-        source_port: Some(HTTPS),
-        port: None,
-        answers: true,
-        ..out.clone()
-    };
+    let back = out.answer();
     let mut packets = Vec::new();
     let setting = if v6 { "bridge-nf-call-ip6tables" } else { "bridge-nf-call-iptables" };
     if attachment.bridge.is_some() && facts.sysctl(&format!("net/bridge/{setting}")) == "1" {

@@ -303,6 +303,22 @@ pub struct Packet {
     pub bridged: bool,
 }
 
+impl Packet {
+    /// The packet that answers it.
+    pub fn answer(&self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+            input: self.output.clone(),
+            output: self.input.clone(),
+            source_port: self.port,
+            port: None,
+            answers: true,
+            ..*self
+        }
+    }
+}
+
 /// Every chain of the host that a question may be about.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ruleset {
