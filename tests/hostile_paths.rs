@@ -226,8 +226,15 @@ fn names_do_not_command_a_terminal() {
         // On a terminal, where colours are not taken out. Its keyboard stays there: an end of it ends `watch`.
         let said = host.inside(|| {
             let mut script = std::process::Command::new("script")
-                .args(["-qec", &format!("timeout 3 {causeway} {command}"), "/dev/null"])
+                // A `timeout` of its own process group would have what wants the keyboard stopped, unless
+                // the shell happened to become it.
+                .args([
+                    "-qec",
+                    &format!("timeout --foreground 3 {causeway} {command}"),
+                    "/dev/null",
+                ])
                 .env("TERM", "xterm")
+                .env("SHELL", "/bin/sh")
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .spawn()
