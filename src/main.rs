@@ -9,6 +9,11 @@ use causeway::exit_code::ExitCode;
 
 causeway::started_by_c!(run);
 
+/// Takes memory from the kernel in larger pieces than musl's own does.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn run() -> ExitCode {
     #[cfg(feature = "faults")]
     causeway::kernel::raw::faults::begin();

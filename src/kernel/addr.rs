@@ -1,12 +1,13 @@
 //! Addresses of links (rtnetlink(7), RTM_*ADDR).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use rtnetlink::AddressMessageBuilder;
 
 pub mod whole;
@@ -141,12 +142,14 @@ fn message(link: u32, address: IpNetwork) -> AddressMessage {
     }
 }
 
-/// Makes sure that the kernel has IPv6.
+/// Makes sure that the kernel has IPv6. It says so by a socket rather than by /proc/sys/net/ipv6, which the
+/// kernel takes the longer to find the more containers there are ([`super::netconf`]).
 ///
 /// # Errors
 /// [`Error::Missing`] when it has none.
 pub fn needs_ipv6(needed_for: impl FnOnce() -> String) -> Result<(), Error> {
-    if matches!(Path::new("/proc/sys/net/ipv6").try_exists(), Ok(false)) {
+    let opened = socket(AddressFamily::Inet6, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
+    if matches!(opened, Err(Errno::EAFNOSUPPORT)) {
         return Err(Error::Missing {
             feature: "IPv6 (CONFIG_IPV6, and no ipv6.disable=1 among the kernel's arguments)"
                 .into(),

@@ -27,6 +27,7 @@ pub mod masquerade;
 pub mod nat_table;
 pub mod neighbour;
 pub mod neighbour_discovery;
+pub mod netconf;
 pub mod netlink;
 pub mod netns;
 pub mod nft;

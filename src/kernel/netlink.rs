@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable};
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -193,7 +193,7 @@ impl RouteSocket {
     /// reader's.
     pub fn ask<T>(
         &mut self,
-        message: RouteNetlinkMessage,
+        message: impl NetlinkSerializable + Clone,
         more_flags: u16,
         doing: impl Into<String>,
         read: Reading<'_, T>,
@@ -247,12 +247,12 @@ impl RouteSocket {
         }
     }
 
-    fn put(&mut self, message: RouteNetlinkMessage, message_flags: u16) -> u32 {
+    fn put(&mut self, message: impl NetlinkSerializable, message_flags: u16) -> u32 {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         header.flags = message_flags;
         header.sequence_number = self.sequence;
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(message));
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
         message.finalize();
         let start = self.batch.len();
         self.batch.resize(start + message.buffer_len(), 0);

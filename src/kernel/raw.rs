@@ -35,6 +35,38 @@ pub fn process_file(id: u32) -> nix::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Renames a file within a directory, never over another one (renameat2(2)).
+///
+/// # Errors
+/// `EEXIST` when `to` is there; `EINVAL` when the file system cannot do it and `ENOSYS` before Linux 3.15.
+#[cfg(target_env = "gnu")]
+pub fn rename_new(directory: BorrowedFd<'_>, from: &str, to: &str) -> nix::Result<()> {
+    use nix::fcntl::{RenameFlags, renameat2};
+    renameat2(directory, from, directory, to, RenameFlags::RENAME_NOREPLACE)
+}
+
+/// Renames a file within a directory, never over another one (renameat2(2)).
+///
+/// # Errors
+/// `EEXIST` when `to` is there; `EINVAL` when the file system cannot do it and `ENOSYS` before Linux 3.15.
+#[cfg(not(target_env = "gnu"))]
+pub fn rename_new(directory: BorrowedFd<'_>, from: &str, to: &str) -> nix::Result<()> {
+    use nix::NixPath;
+    let directory = directory.as_raw_fd();
+    let answer = from.with_nix_path(|from| {
+        to.with_nix_path(|to| {
+            let (from, to) = (from.as_ptr(), to.as_ptr());
+            // SAFETY: both names end with a NUL and outlive the call; the kernel only reads them. musl has no
+            // function for it.
+            unsafe {
+                let call = libc::SYS_renameat2;
+                libc::syscall(call, directory, from, directory, to, libc::RENAME_NOREPLACE)
+            }
+        })
+    })??;
+    Errno::result(answer).map(drop)
+}
+
 /// Sets an integer option of a socket that nix has no name for, such as `NETLINK_EXT_ACK`
 /// (setsockopt(2)).
 ///

@@ -24,8 +24,6 @@ pub struct BridgePort {
     /// The port reaches only ports that are not isolated.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub isolated: bool,
-    /// Written on the host end as its alias.
-    pub owner: String,
 }
 
 impl Kind for BridgePort {
@@ -43,7 +41,7 @@ impl Kind for BridgePort {
     fn create(&self, node: &mut Node<'_>) -> Result<Made, Error> {
         node.flush()?;
         let bridge = node.link(Side::Host, &self.bridge)?.index;
-        link::queue_join(&mut node.host, &self.port, (bridge, &self.bridge), &self.owner)?;
+        link::queue_join(&mut node.host, &self.port, (bridge, &self.bridge))?;
         link::queue_port_flags(&mut node.host, &self.port, self.hairpin, self.isolated)?;
         node.forget(&self.port);
         // A bridge takes the lowest of its ports' hardware addresses unless it was given one.

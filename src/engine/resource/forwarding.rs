@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Kind, Made};
 use crate::engine::{Error, Node};
-use crate::kernel::{addr, sysctl};
+use crate::kernel::{addr, netconf, sysctl};
 
 /// Forwarding of one family.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,7 +24,10 @@ impl Kind for Forwarding {
         format!("let the host forward {}", if self.v6 { "IPv6" } else { "IPv4" })
     }
 
-    fn create(&self, _node: &mut Node<'_>) -> Result<Made, Error> {
+    fn create(&self, node: &mut Node<'_>) -> Result<Made, Error> {
+        if netconf::forwards(&mut node.host, self.v6)? == Some(true) {
+            return Ok(Made::Before);
+        }
         let was_off = sysctl::ensure(self.name(), "1").or_else(|error| {
             if self.v6 {
                 addr::needs_ipv6(|| {
@@ -36,8 +39,11 @@ impl Kind for Forwarding {
         Ok(if was_off { Made::Now } else { Made::Before })
     }
 
-    fn verify(&self, _node: &mut Node<'_>) -> Result<Vec<String>, Error> {
-        let on = sysctl::read(self.name())? == "1";
+    fn verify(&self, node: &mut Node<'_>) -> Result<Vec<String>, Error> {
+        let on = match netconf::forwards(&mut node.host, self.v6)? {
+            Some(on) => on,
+            None => sysctl::read(self.name())? == "1",
+        };
         Ok((!on)
             .then(|| format!("the host does not forward: set {}=1", self.name().replace('/', ".")))
             .into_iter()

@@ -76,11 +76,12 @@ impl Kind for Netkit {
             node.pod()?;
             return Ok(Made::Before);
         };
-        let near = VethEnd { name: &self.host, mac: None, namespace: None };
+        let near = VethEnd { name: &self.host, mac: None, namespace: None, up: true };
         let far = VethEnd {
             name: &self.pod,
             mac: Mac::parse(&self.mac),
             namespace: Some(pod.namespace.as_fd()),
+            up: false,
         };
         netkit::add(&mut node.host, &near, &far, self.mtu, &self.manner)?;
         // In a batch of its own: with a name that is somebody else's, the first request fails and

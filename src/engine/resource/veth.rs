@@ -30,7 +30,7 @@ pub struct Veth {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bridge: Option<String>,
     /// The host end becomes a port of the bridge later, by a
-    /// [`BridgePort`](super::bridge_port::BridgePort), which also writes the owner on it.
+    /// [`BridgePort`](super::bridge_port::BridgePort).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub joins_later: bool,
     /// The bridge sends a container's frames back to it.
@@ -91,14 +91,14 @@ impl Kind for Veth {
             node.pod()?;
             return Ok(Made::Before);
         };
-        let near = VethEnd { name: &self.host, mac: None, namespace: None };
-        let far = VethEnd { name: &self.pod, mac, namespace: Some(pod.namespace.as_fd()) };
+        let near = VethEnd { name: &self.host, mac: None, namespace: None, up: false };
+        let namespace = Some(pod.namespace.as_fd());
+        let far = VethEnd { name: &self.pod, mac, namespace, up: false };
         link::add_veth(&mut node.host, &near, &far, self.mtu, master)?;
-        // In a batch of its own: with a name that is somebody else's, the first request fails and
-        // this one must not reach their link.
-        if !self.joins_later {
-            link::queue_owner(&mut node.host, &self.host, &self.owner)?;
-        }
+        // In a batch of their own: with a name that is somebody else's, the first request fails and
+        // these must not reach their link.
+        link::queue_owner(&mut node.host, &self.host, &self.owner)?;
+        link::queue_up(&mut node.host, &self.host)?;
         if master.is_some() {
             link::queue_port_flags(&mut node.host, &self.host, self.hairpin, self.isolated)?;
         }

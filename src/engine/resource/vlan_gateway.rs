@@ -63,8 +63,8 @@ impl Kind for VlanGateway {
         let mut made = Made::Before;
         if node.look_at(&self.name)?.is_none() {
             let bridge = node.link(Side::Host, &self.bridge)?;
-            let near = VethEnd { name: &self.port, mac: None, namespace: None };
-            let far = VethEnd { name: &self.name, mac: None, namespace: None };
+            let near = VethEnd { name: &self.port, mac: None, namespace: None, up: true };
+            let far = VethEnd { name: &self.name, mac: None, namespace: None, up: false };
             let (mtu, master) = (Some(bridge.mtu), Some(bridge.index));
             match link::add_veth(&mut node.host, &near, &far, mtu, master) {
                 Ok(()) => made = Made::Now,

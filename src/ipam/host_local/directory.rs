@@ -32,7 +32,7 @@ use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
 use super::error::Error;
 use super::holder::Claim;
-use crate::kernel::lock;
+use crate::kernel::{lock, raw};
 
 /// Under this name a lease file is written before it gets its own.
 pub const STAGED: &str = ".causeway-new";
@@ -441,15 +441,10 @@ fn lock(path: &Path, directory: &OwnedFd, make: bool) -> Result<Option<File>, Er
 
 /// Renames a file, never over another one.
 fn rename_new(directory: &OwnedFd, from: &str, to: &str) -> nix::Result<()> {
-    #[cfg(target_env = "gnu")]
-    {
-        use nix::fcntl::{RenameFlags, renameat2};
-        let flags = RenameFlags::RENAME_NOREPLACE;
-        match renameat2(directory, from, directory, to, flags) {
-            // File systems may lack the flag, and kernels the call.
-            Err(Errno::EINVAL | Errno::ENOSYS) => {}
-            other => return other,
-        }
+    match raw::rename_new(directory.as_fd(), from, to) {
+        // File systems may lack the flag, and kernels the call.
+        Err(Errno::EINVAL | Errno::ENOSYS) => {}
+        other => return other,
     }
     nix::unistd::linkat(directory, from, directory, to, AtFlags::empty())?;
     unlinkat(directory.as_fd(), from, UnlinkatFlags::NoRemoveDir)

@@ -59,6 +59,9 @@ pub struct VethEnd<'a> {
     pub mac: Option<Mac>,
     /// The namespace that gets it; the socket's own without.
     pub namespace: Option<BorrowedFd<'a>>,
+    /// Whether it is up at once. The kernel refuses that for the far end (`ENOTCONN`: the pair is not joined
+    /// yet).
+    pub up: bool,
 }
 
 /// One queue in each direction for an end of a veth pair, which is what a pair has in use by default.
@@ -70,9 +73,8 @@ fn single_queue<T>(end: LinkMessageBuilder<T>) -> LinkMessageBuilder<T> {
         .append_extra_attribute(LinkAttribute::NumRxQueues(1))
 }
 
-/// Makes a veth pair: the near end in the socket's namespace, enslaved to `master` and up; the far
-/// end where [`VethEnd::namespace`] says. The kernel refuses to bring the far end up in the same
-/// message (`ENOTCONN`: the pair is not joined yet).
+/// Makes a veth pair: the near end in the socket's namespace, enslaved to `master`; the far end where
+/// [`VethEnd::namespace`] says.
 ///
 /// # Errors
 /// `EEXIST` when either name is taken; [`Error::Missing`] for a kernel without veth.
@@ -85,8 +87,14 @@ pub fn add_veth(
 ) -> Result<(), Error> {
     let mut peer = single_queue(LinkMessageBuilder::<LinkUnspec>::default().name(far.name));
     let mut message = single_queue(
-        LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth).name(near.name).up(),
+        LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth).name(near.name),
     );
+    if near.up {
+        message = message.up();
+    }
+    if far.up {
+        peer = peer.up();
+    }
     if let Some(mtu) = mtu {
         peer = peer.mtu(mtu);
         message = message.mtu(mtu);
@@ -114,7 +122,9 @@ pub fn add_veth(
     }
 }
 
-/// Queues writing the owner on the host end of a pair that was just made, as its alias.
+/// Queues writing the owner on the host end of a pair that was just made, as its alias. Best before it is up:
+/// of a link that is, the kernel tells everybody, and goes through all IPv6 routes for it
+/// (`rt6_sync_up`, net/ipv6/route.c).
 ///
 /// # Errors
 /// As [`RouteSocket::queue`].
@@ -123,8 +133,7 @@ pub fn queue_owner(socket: &mut RouteSocket, name: &str, owner: &str) -> Result<
     socket.queue(RouteNetlinkMessage::SetLink(message), 0, format!("set the alias of {name}"))
 }
 
-/// Queues making the host end of a pair a port of a bridge, given by its index and its name, and writing the
-/// owner on it as its alias. In one request, since each has the kernel tell every listener.
+/// Queues making the host end of a pair a port of a bridge, given by its index and its name.
 ///
 /// # Errors
 /// As [`RouteSocket::queue`].
@@ -132,9 +141,8 @@ pub fn queue_join(
     socket: &mut RouteSocket,
     name: &str,
     (bridge, of): (u32, &str),
-    owner: &str,
 ) -> Result<(), Error> {
-    let message = LinkUnspec::new_with_name(name).alias(owner).controller(bridge).build();
+    let message = LinkUnspec::new_with_name(name).controller(bridge).build();
     let doing = format!("make {name} a port of {of}");
     socket.queue(RouteNetlinkMessage::SetLink(message), 0, doing)
 }

@@ -156,7 +156,10 @@ pub fn add(
 ) -> Result<(), Error> {
     let mut peer = LinkMessageBuilder::<LinkUnspec>::default().name(far.name);
     let mut message =
-        LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Netkit).name(near.name).up();
+        LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Netkit).name(near.name);
+    if near.up {
+        message = message.up();
+    }
     if let Some(mtu) = mtu {
         peer = peer.mtu(mtu);
         message = message.mtu(mtu);

@@ -97,7 +97,6 @@ pub(super) fn plan(
                 bridge: settings.bridge.clone(),
                 hairpin: settings.hairpin,
                 isolated: settings.port_isolation,
-                owner: owner.text(),
             }
             .into(),
         );
