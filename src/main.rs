@@ -14,10 +14,9 @@ causeway::started_by_c!(run);
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
-fn run() -> ExitCode {
+fn run(arguments: Vec<OsString>) -> ExitCode {
     #[cfg(feature = "faults")]
     causeway::kernel::raw::faults::begin();
-    let arguments: Vec<OsString> = std::env::args_os().collect();
     if !causeway::runtime::is_calling(&arguments) {
         return causeway::cli::run(arguments);
     }

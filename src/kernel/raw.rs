@@ -376,12 +376,12 @@ pub fn capabilities() -> nix::Result<u64> {
     Ok(u64::from(low.permitted) | u64::from(high.permitted) << 32)
 }
 
-/// Makes a function, which takes nothing and gives an exit code, the program's beginning: the C library calls
-/// it, as it does a C program's `main`.
+/// Makes a function, which takes the arguments and gives an exit code, the program's beginning: the C library
+/// calls it, as it does a C program's `main`.
 ///
 /// The standard library's own beginning, which this leaves out, reads /proc/self/maps to find the stack's
 /// end, and makes a stack for signals: a good part of the time that a short call takes. What else it does,
-/// [`begin`] does. `std::env::args_os` knows the arguments without it.
+/// [`begin`] does. `std::env::args_os` knows the arguments without it only from glibc.
 #[macro_export]
 macro_rules! started_by_c {
     ($run:path) => {
@@ -389,13 +389,29 @@ macro_rules! started_by_c {
         // this name: `no_main` leaves out the one that rustc would make.
         #[unsafe(no_mangle)]
         extern "C" fn main(
-            _count: ::std::ffi::c_int,
-            _arguments: *const *const ::std::ffi::c_char,
+            count: ::std::ffi::c_int,
+            arguments: *const *const ::std::ffi::c_char,
         ) -> ::std::ffi::c_int {
             $crate::kernel::raw::begin();
-            $run().exit()
+            // SAFETY: the C library gives what the kernel gave it, which stays for as long as the process.
+            $run(unsafe { $crate::kernel::raw::arguments(count, arguments) }).exit()
         }
     };
+}
+
+/// The arguments as C's `main` gets them: how many, and where they are.
+///
+/// # Safety
+/// `list` holds at least `count` texts that end with a NUL, or is null.
+pub unsafe fn arguments(
+    count: libc::c_int,
+    list: *const *const libc::c_char,
+) -> Vec<std::ffi::OsString> {
+    use std::os::unix::ffi::OsStrExt;
+    let count = if list.is_null() { 0 } else { usize::try_from(count).unwrap_or_default() };
+    // SAFETY: so many are in the list, and each ends with a NUL, as the caller says.
+    let texts = (0..count).map(|place| unsafe { std::ffi::CStr::from_ptr(*list.add(place)) });
+    texts.map(|text| std::ffi::OsStr::from_bytes(text.to_bytes()).to_owned()).collect()
 }
 
 /// What a process needs before it does anything: stdin, stdout and stderr are open, so that no other file
