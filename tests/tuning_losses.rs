@@ -117,7 +117,7 @@ fn what_a_killed_add_has_set_is_put_back() {
     let untouched = (link(&pod), wide(&pod));
     let mut half_set = 0;
     // Every one that changes something, and those between them.
-    for name in ["openat", "write", "/^rename", "setns", "sendto", "close"] {
+    for name in ["/^open", "write", "/^rename", "setns", "sendto", "close"] {
         let mut nth = 1;
         while killed_add(&host, &call, TUNING, name, nth) {
             let is_half = (link(&pod), wide(&pod)) != untouched;

@@ -50,8 +50,8 @@ use serde_json::Value;
 /// Where Debian's package containernetworking-plugins puts the reference plugins.
 pub const REFERENCE_DIR: &str = "/usr/lib/cni";
 
-/// Overrides the directory that holds the binaries under test, so that the tests themselves can
-/// be tested against the reference plugins.
+/// Overrides the directory that holds the binaries under test: for a release, or the reference plugins, against
+/// which the tests themselves can be tested.
 pub const OVERRIDE: &str = "CAUSEWAY_TEST_BINARY_DIR";
 
 /// The directory of a host that holds the plugin directories; part of no snapshot.
@@ -103,7 +103,7 @@ const REFERENCE: [&str; 16] = [
 
 /// Whether the binaries under test are the reference plugins themselves.
 pub fn testing_reference() -> bool {
-    std::env::var_os(OVERRIDE).is_some()
+    std::env::var_os(OVERRIDE).is_some_and(|dir| !Path::new(&dir).join("causeway").exists())
 }
 
 /// A private host: own network, own /run, own /var/lib, own /sys.
@@ -333,6 +333,12 @@ impl Pod<'_> {
     }
 }
 
+/// The program that people call.
+pub fn program() -> PathBuf {
+    let own = Path::new(env!("CARGO_BIN_EXE_causeway"));
+    std::env::var_os(OVERRIDE).map_or_else(|| own.into(), |dir| Path::new(&dir).join("causeway"))
+}
+
 /// Makes the two plugin directories of a host out of links to the binaries.
 fn lay_out_plugins() {
     let link = |side: &str, name: &str, to: &Path| {
@@ -345,8 +351,10 @@ fn lay_out_plugins() {
     match std::env::var_os(OVERRIDE) {
         Some(dir) => {
             for name in TYPES {
-                let binary = if name == "causeway" { "bridge" } else { name };
-                link("causeway", name, &Path::new(&dir).join(binary));
+                let dir = Path::new(&dir);
+                // There is no such plugin of the reference's.
+                let own = name == "causeway" && !dir.join(name).exists();
+                link("causeway", name, &dir.join(if own { "bridge" } else { name }));
             }
         }
         None => {

@@ -43,7 +43,7 @@ impl<'h> Person<'h> {
     /// Runs `causeway` with these words, split at white space.
     pub fn causeway(&self, words: &str) -> Outcome {
         let words: Vec<&str> = words.split_whitespace().collect();
-        let child = self.start(env!("CARGO_BIN_EXE_causeway"), &words, Stdio::null());
+        let child = self.start(&super::program().to_string_lossy(), &words, Stdio::null());
         Outcome::new(format!("causeway {}", words.join(" ")), &await_end(child))
     }
 
