@@ -1,6 +1,8 @@
 //! Settings under /proc/sys. Those below net/ are of the calling thread's network namespace; for a
 //! container's, call these inside [`super::netns::Namespace::enter`].
 
+mod own_proc;
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -9,6 +11,18 @@ use super::error::Error;
 
 fn path(name: &str) -> String {
     format!("/proc/sys/{name}")
+}
+
+/// Opens the file of a setting for reading, or for writing alone.
+fn open(name: &str, writing: bool) -> io::Result<File> {
+    let usual = || OpenOptions::new().read(!writing).write(writing).open(path(name));
+    own_proc::open(name, writing, usual)
+}
+
+/// Has settings below net/ opened through a mount of /proc of the program's own from now on, as happens by
+/// itself on a node with so many containers that the usual way takes long.
+pub fn open_privately() {
+    own_proc::expect_crowd();
 }
 
 /// A name with slashes as people write it, with dots; a dot of a link's name is a slash then, as
@@ -32,7 +46,7 @@ pub fn read(name: &str) -> Result<String, Error> {
         // In one piece: a list of numbers is given only to a read from its start
         // (`proc_do_large_bitmap`, kernel/sysctl.c).
         let mut text = [0; 4096];
-        let mut file = File::open(path(name))?;
+        let mut file = open(name, false)?;
         let length = file.read(&mut text)?;
         Ok(String::from_utf8_lossy(text.get(..length).unwrap_or_default()).trim_end().to_owned())
     };
@@ -48,7 +62,7 @@ pub fn read(name: &str) -> Result<String, Error> {
 /// # Errors
 /// [`Error::Sysctl`].
 pub fn write(name: &str, value: &str) -> Result<(), Error> {
-    let attempt = || OpenOptions::new().write(true).open(path(name))?.write_all(value.as_bytes());
+    let attempt = || open(name, true)?.write_all(value.as_bytes());
     attempt().map_err(|source| Error::Sysctl {
         name: name.to_owned(),
         doing: format!("write {value}"),
