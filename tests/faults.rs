@@ -8,9 +8,12 @@ mod harness;
 use harness::Host;
 use harness::call::Plugin;
 use harness::chained::whole_list;
-use harness::config::{bridge, everything, newest, ptp_dual_stack};
+use harness::config::{bridge, everything, ptp_dual_stack};
 use harness::devices::{host_device, v4_ipam, wired};
+use harness::dhcp::{World, by_dhcp};
+use harness::dhcp_server::Manner;
 use harness::faults::refuse_each;
+use harness::types::{self, after_a_bridge, of_type};
 use serde_json::{Value, json};
 
 /// In a host where another attachment of the same network has made what they share.
@@ -20,6 +23,20 @@ fn beside_another(plugin: &'static str, config: &Value, other: &Value) {
     let plugin = Plugin::Causeway(plugin);
     green.call(plugin, other).add();
     refuse_each(&blue, &blue.call(plugin, config));
+}
+
+/// A plugin of a list, after a bridge.
+fn chained(plugin: &'static str, keys: Value) {
+    let host = Host::new();
+    let blue = host.pod("blue");
+    let config = after_a_bridge(&blue, plugin, keys);
+    refuse_each(&blue, &blue.call(Plugin::Causeway(plugin), &config));
+}
+
+fn alone(plugin: &'static str, config: &Value) {
+    let host = Host::new();
+    let blue = host.pod("blue");
+    refuse_each(&blue, &blue.call(Plugin::Causeway(plugin), config));
 }
 
 #[test]
@@ -47,8 +64,7 @@ fn of_ptp() {
 
 #[test]
 fn of_tap() {
-    let config =
-        json!({"cniVersion": newest(), "name": "testnet", "type": "tap", "ipam": v4_ipam()});
+    let config = of_type("tap", json!({"ipam": v4_ipam()}));
     beside_another("tap", &config, &config);
 }
 
@@ -59,8 +75,7 @@ fn of_macvlan() {
     host.run("ip link add up0 type veth peer name up1");
     host.run("ip link set up0 up");
     host.run("ip link set up1 up");
-    let config = json!({"cniVersion": newest(), "name": "testnet", "type": "macvlan",
-                        "master": "up0", "ipam": v4_ipam()});
+    let config = of_type("macvlan", json!({"master": "up0", "ipam": v4_ipam()}));
     refuse_each(&blue, &blue.call(Plugin::Causeway("macvlan"), &config));
 }
 
@@ -70,4 +85,66 @@ fn of_host_device() {
     let blue = host.pod("blue");
     let config = host_device(json!({"device": "dev0", "ipam": v4_ipam()}));
     refuse_each(&blue, &blue.call(Plugin::Causeway("host-device"), &config));
+}
+
+#[test]
+fn of_host_local() {
+    alone("host-local", &types::host_local());
+}
+
+#[test]
+fn of_static_addresses() {
+    alone("bridge", &types::bridge_with_static_addresses());
+}
+
+#[test]
+fn of_loopback() {
+    let host = Host::new();
+    let blue = host.pod("blue");
+    let config = of_type("loopback", json!({}));
+    refuse_each(&blue, &blue.call(Plugin::Causeway("loopback"), &config).ifname("lo"));
+}
+
+/// The daemon is whole, and so must be what it keeps and what the server has lent.
+#[test]
+fn of_dhcp() {
+    let world = World::new(Manner::default());
+    let blue = world.host.pod("blue");
+    refuse_each(&blue, &blue.call(Plugin::Causeway("bridge"), &by_dhcp(json!({}))));
+    world.server.has_all_back();
+}
+
+#[test]
+fn of_portmap() {
+    chained("portmap", types::portmap("nftables"));
+}
+
+#[test]
+fn of_portmap_with_iptables() {
+    chained("portmap", types::portmap("iptables"));
+}
+
+#[test]
+fn of_firewall() {
+    chained("firewall", json!({"backend": "nftables"}));
+}
+
+#[test]
+fn of_firewall_with_iptables() {
+    chained("firewall", json!({"backend": "iptables"}));
+}
+
+#[test]
+fn of_bandwidth() {
+    chained("bandwidth", types::bandwidth());
+}
+
+#[test]
+fn of_tuning() {
+    chained("tuning", types::tuning());
+}
+
+#[test]
+fn of_sbr() {
+    chained("sbr", json!({}));
 }

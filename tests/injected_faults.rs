@@ -8,7 +8,7 @@
 mod harness;
 
 use harness::call::Plugin;
-use harness::chained::{dual_entry, fused, limits, two_ports, whole_list};
+use harness::chained::{dual_entry, fused, whole_list};
 use harness::config::{bridge, everything, merge, newest, ptp_dual_stack};
 use harness::devices::{host_device, v4_ipam, wired};
 use harness::dhcp::{World, by_dhcp};
@@ -16,6 +16,7 @@ use harness::dhcp_server::Manner;
 use harness::injected::{Fault, KINDS, Sweep, faults};
 use harness::person::Person;
 use harness::router::{Advertisement, Router};
+use harness::types::{self, after_a_bridge, of_type};
 use harness::uplink::uplink;
 use harness::{Host, Pod};
 use serde_json::{Value, json};
@@ -37,16 +38,12 @@ fn beside_another(plugin: &'static str, config: &Value, other: &Value) {
 fn chained(plugin: &'static str, keys: Value) {
     let host = Host::new();
     let blue = host.pod("blue");
-    let result = blue.call(Plugin::Causeway("bridge"), &everything()).add();
-    let mut config = json!({"cniVersion": newest(), "name": "testnet", "type": plugin,
-                            "prevResult": result});
-    merge(&mut config, keys);
+    let config = after_a_bridge(&blue, plugin, keys);
     Sweep::new(&blue, &blue.call(Plugin::Causeway(plugin), &config)).run(&ALL);
 }
 
 fn alone(pod: &Pod<'_>, plugin: &'static str, keys: Value) {
-    let mut config = json!({"cniVersion": newest(), "name": "testnet", "type": plugin});
-    merge(&mut config, keys);
+    let config = of_type(plugin, keys);
     Sweep::new(pod, &pod.call(Plugin::Causeway(plugin), &config)).run(&ALL);
 }
 
@@ -88,8 +85,7 @@ fn of_ptp() {
 
 #[test]
 fn of_tap() {
-    let config =
-        json!({"cniVersion": newest(), "name": "testnet", "type": "tap", "ipam": v4_ipam()});
+    let config = of_type("tap", json!({"ipam": v4_ipam()}));
     beside_another("tap", &config, &config);
 }
 
@@ -114,19 +110,14 @@ fn of_host_device() {
 #[test]
 fn of_host_local() {
     let host = Host::new();
-    let ranges = json!([[{"subnet": "10.88.0.0/24"}], [{"subnet": "fd00:88::/64"}]]);
-    alone(
-        &host.pod("blue"),
-        "host-local",
-        json!({"ipam": {"type": "host-local", "ranges": ranges}}),
-    );
+    let blue = host.pod("blue");
+    Sweep::new(&blue, &blue.call(Plugin::Causeway("host-local"), &types::host_local())).run(&ALL);
 }
 
 #[test]
 fn of_static_addresses() {
     let host = Host::new();
-    let addresses = json!([{"address": "10.88.0.5/24", "gateway": "10.88.0.1"}]);
-    let config = bridge(json!({"ipam": {"type": "static", "addresses": addresses}}));
+    let config = types::bridge_with_static_addresses();
     let blue = host.pod("blue");
     Sweep::new(&blue, &blue.call(Plugin::Causeway("bridge"), &config)).run(&ALL);
 }
@@ -135,7 +126,7 @@ fn of_static_addresses() {
 fn of_loopback() {
     let host = Host::new();
     let blue = host.pod("blue");
-    let config = json!({"cniVersion": newest(), "name": "testnet", "type": "loopback"});
+    let config = of_type("loopback", json!({}));
     let call = blue.call(Plugin::Causeway("loopback"), &config).ifname("lo");
     Sweep::new(&blue, &call).run(&ALL);
 }
@@ -213,11 +204,7 @@ fn of_a_list_with_anothers_plugin() {
 #[test]
 fn of_portmap() {
     for backend in ["nftables", "iptables"] {
-        chained(
-            "portmap",
-            json!({"backend": backend, "capabilities": {"portMappings": true},
-                                  "runtimeConfig": {"portMappings": two_ports(8080)}}),
-        );
+        chained("portmap", types::portmap(backend));
     }
 }
 
@@ -230,29 +217,19 @@ fn of_firewall() {
 
 #[test]
 fn of_bandwidth() {
-    chained(
-        "bandwidth",
-        json!({"capabilities": {"bandwidth": true},
-                                "runtimeConfig": {"bandwidth": limits()}}),
-    );
+    chained("bandwidth", types::bandwidth());
 }
 
 #[test]
 fn of_tuning() {
-    chained(
-        "tuning",
-        json!({"mac": "0a:58:0a:01:00:05", "mtu": 1300, "promisc": true,
-                             "sysctl": {"net.core.somaxconn": "512"}}),
-    );
+    chained("tuning", types::tuning());
 }
 
 #[test]
 fn of_sbr() {
     let host = Host::new();
     let blue = host.pod("blue");
-    let result = blue.call(Plugin::Causeway("bridge"), &everything()).add();
-    let config = json!({"cniVersion": newest(), "name": "testnet", "type": "sbr",
-                        "prevResult": result});
+    let config = after_a_bridge(&blue, "sbr", json!({}));
     // The kernel says that a route is there which is to be put back; then nobody puts it back.
     let is_there = |verb: &str, fault: Fault| {
         verb != "ADD" && (fault.kind, fault.way) == ("netlink", "EEXIST")

@@ -9,8 +9,9 @@ use super::call::{Call, Outcome};
 use super::snapshot::nothing_stays;
 use super::{PLUGINS, Pod};
 
-/// What a call asks of the kernel, apart from memory and the end.
-const CALLS: [&str; 26] = [
+/// What a call asks of the kernel, apart from memory and the end, by the names that glibc and musl use.
+const CALLS: [&str; 39] = [
+    "open",
     "openat",
     "read",
     "write",
@@ -18,11 +19,14 @@ const CALLS: [&str; 26] = [
     "pwrite64",
     "socket",
     "setsockopt",
+    "getsockopt",
     "bind",
+    "connect",
     "setns",
     "ioctl",
     "flock",
     "sendto",
+    "sendmsg",
     "recvfrom",
     "rename",
     "renameat2",
@@ -33,10 +37,19 @@ const CALLS: [&str; 26] = [
     "mkdir",
     "utimensat",
     "fstatfs",
+    "stat",
+    "fstat",
     "statx",
     "fcntl",
     "getdents64",
     "poll",
+    "fsopen",
+    "fsconfig",
+    "fsmount",
+    "pipe2",
+    "socketpair",
+    "getrandom",
+    "capset",
 ];
 /// With what they are refused, in turn. An answer that is refused is lost, after the deed.
 const ERRORS: [&str; 5] = ["EPERM", "ENOMEM", "EBUSY", "ENOSPC", "EEXIST"];

@@ -33,6 +33,7 @@ pub mod side_by_side;
 pub mod snapshot;
 pub mod symbols;
 pub mod tuned;
+pub mod types;
 pub mod uplink;
 
 use std::fs::{self, File};
