@@ -50,10 +50,13 @@ impl Kind for Addresses {
         } else {
             link::queue_up_announcing(&mut pod.route, &self.link)?;
         }
+        // Routes that follow go in the same batch: the link is up with it, which has the kernel's own work
+        // on links begin, and a later request would wait for that.
+        if !self.addresses.iter().any(IpNetwork::is_ipv6) {
+            return Ok(Made::Now);
+        }
         pod.route.flush()?;
-        if self.addresses.iter().any(IpNetwork::is_ipv6)
-            && addr::list(&mut pod.route, index)?.iter().any(|address| address.tentative)
-        {
+        if addr::list(&mut pod.route, index)?.iter().any(|address| address.tentative) {
             let groups = libc::RTMGRP_IPV6_IFADDR as u32;
             let mut listener = node.within(Side::Pod, || RouteSocket::listen(groups))??;
             let route = &mut node.pod()?.route;
