@@ -9,10 +9,9 @@ use causeway::exit_code::ExitCode;
 
 causeway::started_by_c!(run);
 
-/// Takes memory from the kernel in larger pieces than musl's own does.
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static MEMORY: causeway::kernel::raw::memory::Memory = causeway::kernel::raw::memory::Memory::new();
 
 fn run(arguments: Vec<OsString>) -> ExitCode {
     #[cfg(feature = "faults")]

@@ -9,6 +9,8 @@ use nix::sys::socket::{MsgFlags, send};
 
 #[cfg(feature = "faults")]
 pub mod faults;
+#[cfg(target_env = "musl")]
+pub mod memory;
 
 /// `NS_GET_NSTYPE` of linux/nsfs.h: `_IO(0xb7, 0x3)`.
 const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
