@@ -14,6 +14,7 @@ use crate::contender::{Contender, Verb};
 use crate::host::{Host, settle};
 use crate::network::{Network, Pod, Shape};
 use crate::round::{Entrant, LEAST_ROUNDS, Row};
+use crate::turns::order;
 use crate::{Effort, Error, Measured};
 
 /// Pods of a burst.
@@ -51,8 +52,7 @@ pub fn run(
         if start.elapsed() > effort.limit_of_many && round > LEAST_ROUNDS {
             break;
         }
-        for turn in 0..entrants.len() {
-            let whose = (turn + round) % entrants.len();
+        for whose in order(entrants.len(), round) {
             let Some((entrant, pods)) = entrants.get_mut(whose) else { continue };
             entrant.host.enter()?;
             settle();

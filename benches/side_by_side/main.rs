@@ -22,6 +22,7 @@ mod round;
 mod startup;
 mod statistics;
 mod trace;
+mod turns;
 
 use std::fs;
 use std::io;

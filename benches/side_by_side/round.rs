@@ -1,5 +1,5 @@
 //! The rounds of a case: every contender makes the same call, one after the other, then the next
-//! call; who comes first changes from round to round.
+//! call; in which order changes from round to round.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -14,6 +14,7 @@ use crate::dhcp::Dhcp;
 use crate::host::{Host, settle};
 use crate::network::{Kind, Network, Pod, Shape};
 use crate::trace::{self, Counted};
+use crate::turns::order;
 use crate::{Effort, Error, Measured};
 
 /// A case never has fewer rounds than these, however long they take.
@@ -172,8 +173,7 @@ pub fn take_turns(
             break;
         }
         for &verb in verbs {
-            for turn in 0..entrants.len() {
-                let whose = (turn + round) % entrants.len();
+            for whose in order(entrants.len(), round) {
                 let (Some(entrant), Some(pod)) = (entrants.get(whose), pods.get_mut(whose)) else {
                     continue;
                 };

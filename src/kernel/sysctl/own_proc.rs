@@ -8,7 +8,7 @@
 //! one is that of the host, by its plugins.
 //!
 //! A mount that nobody else has begins with no names, and they go with it. Making it takes as long as
-//! passing some fifty names, so it is made when an open has been found to take longer than that.
+//! passing some fifty names, so it is made for the next open when one took that long.
 
 use std::fs::File;
 use std::io;
@@ -23,7 +23,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 use rustix::mount::{fsconfig_create, fsmount, fsopen};
 
 /// What an open takes where the chain is long.
-const LONG: Duration = Duration::from_micros(60);
+const LONG: Duration = Duration::from_micros(40);
 
 /// Whether an open took long.
 static IS_CROWDED: AtomicBool = AtomicBool::new(false);
