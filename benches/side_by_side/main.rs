@@ -247,9 +247,12 @@ fn read(files: &[PathBuf]) -> Result<Figures, Error> {
             .map_err(|source| Error::NoFigures { file: file.clone(), source })?;
         match &mut all {
             Some(all) => {
+                let order: Vec<_> = all.rows.iter().map(|row| row.case.clone()).collect();
                 let is_anew = |case: &str| figures.rows.iter().any(|new| new.case == case);
                 all.rows.retain(|row| !is_anew(&row.case));
                 all.rows.extend(figures.rows);
+                let place = |case: &str| order.iter().position(|one| one == case);
+                all.rows.sort_by_key(|row| place(&row.case).unwrap_or(order.len()));
             }
             None => all = Some(figures),
         }

@@ -7,10 +7,10 @@
 //! chain longer for as long as it lives. Containers look through mounts of /proc of their own, so the long
 //! one is that of the host, by its plugins.
 //!
-//! A mount that nobody else has begins with no names, and they go with it. Making it takes as long as
-//! passing some fifty names, so it is made for the next open when one took that long.
+//! A mount that nobody else has begins with no names, and they go with it. Making and closing it takes as
+//! long as passing some fifty names, so it is made for the next open when one took that long.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
@@ -23,7 +23,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 use rustix::mount::{fsconfig_create, fsmount, fsopen};
 
 /// What an open takes where the chain is long.
-const LONG: Duration = Duration::from_micros(40);
+const LONG: Duration = Duration::from_micros(60);
 
 /// Whether an open took long.
 static IS_CROWDED: AtomicBool = AtomicBool::new(false);
@@ -62,7 +62,13 @@ pub(super) fn open(
 /// 5.2): then the usual way is as good, and slower.
 fn own() -> Option<&'static OwnedFd> {
     static OWN: OnceLock<Option<OwnedFd>> = OnceLock::new();
-    OWN.get_or_init(|| mount().ok()).as_ref()
+    OWN.get_or_init(|| if closing_waits() { None } else { mount().ok() }).as_ref()
+}
+
+/// Whether the kernel takes its time over grace periods, as with real-time scheduling: closing a mount waits
+/// for one (`namespace_unlock`, fs/namespace.c), which are microseconds where it hurries and else some 20 ms.
+fn closing_waits() -> bool {
+    fs::read("/sys/kernel/rcu_normal").is_ok_and(|text| text.starts_with(b"1"))
 }
 
 /// Mounts /proc nowhere: it goes with its file (fsmount(2)).
